@@ -1,0 +1,62 @@
+// Command kantor serves losses over gRPC and computes them from files.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kong"
+
+	"kantor/losses"
+)
+
+// Exit codes beside 0.
+const (
+	exitFailure = 1
+	exitUsage   = 2 // what was given is wrong
+)
+
+type cli struct {
+	Serve   serveCommand   `cmd:"" help:"Serve losses over gRPC until SIGTERM, SIGINT or, with --exit-with-stdin, the end of standard input."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// streams are the process's, as commands see them.
+type streams struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+func main() { os.Exit(run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})) }
+
+// run runs one command and returns the exit code.
+func run(args []string, std streams) int {
+	parser := kong.Must(&cli{},
+		kong.Name("kantor"),
+		kong.Description("A loss server: transport and KL losses with gradients, over gRPC."),
+		kong.Writers(std.stdout, std.stderr))
+	command, err := parser.Parse(args)
+	if err != nil {
+		return report(std, exitUsage, err)
+	}
+	if err := command.Run(std); err != nil {
+		return report(std, exitCode(err), err)
+	}
+	return 0
+}
+
+// exitCode tells what the caller can mend from what they cannot.
+func exitCode(err error) int {
+	var input *losses.InputError
+	if errors.As(err, &input) {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+func report(std streams, code int, err error) int {
+	fmt.Fprintln(std.stderr, "kantor:", err)
+	return code
+}

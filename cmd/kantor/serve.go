@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"kantor/losses"
+	"kantor/server"
+)
+
+// stdinGrace is how long a server that ends with its standard input waits for what is open: whoever started it has gone.
+const stdinGrace = time.Second
+
+type serveCommand struct {
+	Listen        string        `default:"127.0.0.1:7443" placeholder:"ADDRESS" help:"HOST:PORT, or unix:PATH for a socket of mode 0600 (${default})."`
+	Insecure      bool          `help:"Listen in plain text on an address that other machines can reach."`
+	LogFormat     string        `default:"text" enum:"text,json" help:"Log as text or as json, on standard error (${default})."`
+	LogLevel      slog.Level    `default:"info" help:"Log this and above: debug, info, warn or error (${default})."`
+	DrainGrace    time.Duration `default:"30s" help:"How long a stop waits for open calls (${default})."`
+	ExitWithStdin bool          `help:"Stop when standard input ends, so that the server does not outlive the program that started it."`
+}
+
+// Run serves until it is told to stop.
+func (c serveCommand) Run(std streams) error {
+	if c.DrainGrace <= 0 {
+		return &losses.InputError{Field: "--drain-grace", Reason: fmt.Sprintf("is %v, want more than 0", c.DrainGrace)}
+	}
+	srv, err := server.New(server.Config{Version: versionText(), Logger: c.logger(std.stderr), DrainGrace: c.DrainGrace})
+	if err != nil {
+		return err
+	}
+	listener, err := server.Listen(c.Listen, c.Insecure)
+	if err != nil {
+		return fmt.Errorf("--listen %w", err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal has its default effect: it ends the process at once
+	if c.ExitWithStdin {
+		go func() {
+			_, _ = io.Copy(io.Discard, std.stdin)
+			srv.Drain(min(stdinGrace, c.DrainGrace))
+		}()
+	}
+	if _, err := fmt.Fprintf(std.stdout, "kantor %s listening on %s\n", versionText(), server.Address(listener)); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	return srv.Serve(ctx, listener)
+}
+
+func (c serveCommand) logger(w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

@@ -1,0 +1,120 @@
+package server
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	kantorv1 "kantor/gen/kantor/v1"
+	"kantor/losses"
+	"kantor/losses/kantorovich"
+	"kantor/losses/kl"
+	"kantor/losses/sinkhorn"
+)
+
+// badf returns an InputError for a field of the request.
+func badf(field, format string, args ...any) error {
+	return &losses.InputError{Field: field, Reason: fmt.Sprintf(format, args...)}
+}
+
+// decode turns a request into numbers. What it refuses is what the wire can say and losses cannot: unknown fields, numbers outside an enum, tensors whose
+// bytes are not their shape. The rest is for Bind.
+func decode(req *kantorv1.EvaluateRequest) (losses.Objective, losses.Inputs, error) {
+	if err := refuseUnknown("", req.ProtoReflect()); err != nil {
+		return losses.Objective{}, nil, err
+	}
+	objective, err := decodeObjective(req.GetObjective())
+	if err != nil {
+		return losses.Objective{}, nil, err
+	}
+	inputs := make(losses.Inputs, len(req.GetInputs()))
+	// By name, so that the same request gives the same error.
+	for _, name := range slices.Sorted(maps.Keys(req.GetInputs())) {
+		if inputs[name], err = decodeInput(name, req.GetInputs()[name]); err != nil {
+			return losses.Objective{}, nil, err
+		}
+	}
+	return objective, inputs, nil
+}
+
+func decodeObjective(o *kantorv1.Objective) (losses.Objective, error) {
+	if n := len(o.GetTerms()); n == 0 || n > losses.MaxTerms {
+		return losses.Objective{}, badf("objective.terms", "has %d terms, want 1 to %d", n, losses.MaxTerms)
+	}
+	objective := losses.Objective{Gradients: o.GetGradients(), Extras: o.GetExtras()}
+	for i, t := range o.GetTerms() {
+		term := losses.Term{Name: t.GetName(), Weight: 1}
+		if t.Weight != nil {
+			term.Weight = t.GetWeight()
+		}
+		var err error
+		if term.Loss, err = decodeLoss(fmt.Sprintf("objective.terms[%d]", i), t); err != nil {
+			return losses.Objective{}, err
+		}
+		objective.Terms = append(objective.Terms, term)
+	}
+	return objective, nil
+}
+
+// decodeLoss is the one place that knows which message is which loss.
+func decodeLoss(path string, t *kantorv1.Term) (losses.Loss, error) {
+	switch t.GetLoss().(type) {
+	case *kantorv1.Term_Sinkhorn:
+		return decodeSinkhorn(path+".sinkhorn", t.GetSinkhorn())
+	case *kantorv1.Term_Kantorovich:
+		k := t.GetKantorovich()
+		return kantorovich.Dual{
+			Source:        orDefault(k.GetSource(), "source"),
+			Target:        orDefault(k.GetTarget(), "target"),
+			Gap:           k.Gap,
+			MaxIterations: int(k.GetMaxIterations()),
+		}, nil
+	case *kantorv1.Term_Kl:
+		return kl.Gaussian{Posterior: orDefault(t.GetKl().GetPosterior(), "posterior"), Prior: t.GetKl().GetPrior()}, nil
+	}
+	return nil, badf(path, "names no loss, want one of %v", lossNames())
+}
+
+func decodeSinkhorn(path string, s *kantorv1.SinkhornDivergence) (losses.Loss, error) {
+	d := sinkhorn.Divergence{
+		Source:        orDefault(s.GetSource(), "source"),
+		Target:        orDefault(s.GetTarget(), "target"),
+		MaxIterations: int(s.GetMaxIterations()),
+	}
+	switch temperature := s.GetTemperature().(type) {
+	case *kantorv1.SinkhornDivergence_Blur:
+		d.Blur = &temperature.Blur
+	case *kantorv1.SinkhornDivergence_Epsilon:
+		d.Epsilon = &temperature.Epsilon
+	}
+	if stop, ok := s.GetStop().(*kantorv1.SinkhornDivergence_Tolerance); ok {
+		d.Tolerance = &stop.Tolerance
+	}
+	switch s.GetCost() {
+	case kantorv1.Cost_COST_UNSPECIFIED, kantorv1.Cost_COST_HALF_SQUARED_EUCLIDEAN:
+		d.Cost = losses.HalfSquaredEuclidean
+	case kantorv1.Cost_COST_SQUARED_EUCLIDEAN:
+		d.Cost = losses.SquaredEuclidean
+	case kantorv1.Cost_COST_EUCLIDEAN:
+		d.Cost = losses.Euclidean
+	default:
+		return nil, badf(path+".cost", "is %d, want a value of kantor.v1.Cost", s.GetCost())
+	}
+	switch s.GetDebias() {
+	case kantorv1.Debias_DEBIAS_UNSPECIFIED, kantorv1.Debias_DEBIAS_SELF:
+		d.Debias = sinkhorn.Self
+	case kantorv1.Debias_DEBIAS_NONE:
+		d.Debias = sinkhorn.None
+	default:
+		return nil, badf(path+".debias", "is %d, want a value of kantor.v1.Debias", s.GetDebias())
+	}
+	return d, nil
+}
+
+// orDefault is the name of an input that a loss uses where the request gives none.
+func orDefault(name, otherwise string) string {
+	if name == "" {
+		return otherwise
+	}
+	return name
+}

@@ -1,0 +1,134 @@
+package server
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	kantorv1 "kantor/gen/kantor/v1"
+	"kantor/losses"
+)
+
+// maxRank is the most extents of a tensor that are looked at: anything above 3 is refused anyway, and a shape must not make an error of megabytes.
+const maxRank = 8
+
+func decodeInput(name string, in *kantorv1.Input) (losses.Input, error) {
+	path := fmt.Sprintf("inputs[%q]", name)
+	switch in.GetKind().(type) {
+	case *kantorv1.Input_Measure:
+		return decodeMeasure(path, in.GetMeasure())
+	case *kantorv1.Input_Gaussian:
+		return decodeGaussian(path, in.GetGaussian())
+	case *kantorv1.Input_Prior:
+		return decodePrior(path, in.GetPrior())
+	}
+	return nil, badf(path, "is neither a measure, a gaussian nor a prior")
+}
+
+func decodeMeasure(path string, m *kantorv1.Measure) (losses.Input, error) {
+	points, err := decodeTensor(path+".points", m.GetPoints())
+	if err != nil {
+		return nil, err
+	}
+	measure := &losses.Measure{Points: points}
+	if m.GetWeights() != nil {
+		weights, err := decodeTensor(path+".weights", m.GetWeights())
+		if err != nil {
+			return nil, err
+		}
+		measure.Weights = &weights
+	}
+	return measure, nil
+}
+
+func decodeGaussian(path string, g *kantorv1.Gaussian) (losses.Input, error) {
+	mean, err := decodeTensor(path+".mean", g.GetMean())
+	if err != nil {
+		return nil, err
+	}
+	logVariance, err := decodeTensor(path+".log_variance", g.GetLogVariance())
+	if err != nil {
+		return nil, err
+	}
+	return &losses.Gaussian{Mean: mean, LogVariance: logVariance}, nil
+}
+
+func decodePrior(path string, p *kantorv1.Prior) (losses.Input, error) {
+	if size := p.GetSize(); size < 0 || size > losses.MaxPoints {
+		return nil, badf(path+".prior.size", "is %d, want 0 (as many as the other measure) to %d", size, losses.MaxPoints)
+	}
+	prior := &losses.Prior{Size: int(p.GetSize())}
+	switch p.GetFamily().(type) {
+	case *kantorv1.Prior_StandardNormal:
+		prior.Family = losses.StandardNormal
+	default:
+		return nil, badf(path+".prior", "names no distribution, want standard_normal")
+	}
+	return prior, nil
+}
+
+// decodeTensor checks that the bytes are those of the shape before it allocates.
+func decodeTensor(path string, t *kantorv1.Tensor) (losses.Array, error) {
+	if t == nil {
+		return losses.Array{}, badf(path, "is absent, want a tensor")
+	}
+	var width int64
+	switch t.GetDtype() {
+	case kantorv1.Dtype_DTYPE_FLOAT32:
+		width = 4
+	case kantorv1.Dtype_DTYPE_FLOAT64:
+		width = 8
+	case kantorv1.Dtype_DTYPE_UNSPECIFIED:
+		return losses.Array{}, badf(path, "has no dtype, want DTYPE_FLOAT32 or DTYPE_FLOAT64")
+	default:
+		return losses.Array{}, badf(path, "has dtype %d, want DTYPE_FLOAT32 or DTYPE_FLOAT64", t.GetDtype())
+	}
+	shape, n, err := decodeShape(path, t.GetShape())
+	if err != nil {
+		return losses.Array{}, err
+	}
+	// By division, so that no shape overflows; n bounds what is allocated because it is the number of elements that are already here.
+	if have := int64(len(t.GetData())); have%width != 0 || have/width != n {
+		return losses.Array{}, badf(path, "has %d bytes of data, want %d elements of %d bytes for shape %v", have, n, width, shape)
+	}
+	if width == 4 {
+		return losses.Array{Shape: shape, F32: float32s(t.GetData())}, nil
+	}
+	return losses.Array{Shape: shape, F64: float64s(t.GetData())}, nil
+}
+
+// decodeShape returns the extents and the number of elements.
+func decodeShape(path string, extents []int64) ([]int, int64, error) {
+	if len(extents) > maxRank {
+		return nil, 0, badf(path, "has %d extents, want [N,D] or [N]", len(extents))
+	}
+	shape, n := make([]int, len(extents)), int64(1)
+	for i, extent := range extents {
+		switch {
+		case extent < 0:
+			return nil, 0, badf(path, "has shape %v, want no negative extents", extents)
+		case extent > losses.MaxPoints:
+			return nil, 0, badf(path, "is too large: extent %d of shape %v, want at most %d", extent, extents, losses.MaxPoints)
+		case extent > 0 && n > math.MaxInt64/extent:
+			return nil, 0, badf(path, "is too large: shape %v", extents)
+		}
+		shape[i], n = int(extent), n*extent
+	}
+	return shape, n, nil
+}
+
+func float32s(data []byte) []float32 {
+	out := make([]float32, len(data)/4)
+	for i := range out {
+		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+	}
+	return out
+}
+
+func float64s(data []byte) []float64 {
+	out := make([]float64, len(data)/8)
+	for i := range out {
+		out[i] = math.Float64frombits(binary.LittleEndian.Uint64(data[8*i:]))
+	}
+	return out
+}

@@ -1,0 +1,126 @@
+package server
+
+import (
+	"encoding/binary"
+	"math"
+
+	kantorv1 "kantor/gen/kantor/v1"
+	"kantor/losses"
+)
+
+// encode turns a result into a response, but for the timing and the build.
+func encode(r *losses.Result) *kantorv1.EvaluateResponse {
+	response := &kantorv1.EvaluateResponse{Value: r.Value, Gradients: encodeGradients(r.Gradients)}
+	for _, t := range r.Terms {
+		response.Terms = append(response.Terms, encodeTerm(t))
+	}
+	return response
+}
+
+func encodeTerm(t losses.TermResult) *kantorv1.TermResult {
+	term := &kantorv1.TermResult{Name: t.Name}
+	for _, o := range t.Outcomes {
+		outcome := &kantorv1.Outcome{Value: o.Value}
+		if o.Interval != nil {
+			outcome.Interval = &kantorv1.Interval{Lower: o.Interval.Lower, Upper: o.Interval.Upper}
+		}
+		if o.Solve != nil {
+			outcome.Solve = &kantorv1.Solve{
+				Converged:     o.Solve.Converged,
+				Iterations:    int32(o.Solve.Iterations),
+				MarginalError: o.Solve.MarginalError,
+				Epsilon:       o.Solve.Epsilon,
+			}
+		}
+		term.Outcomes = append(term.Outcomes, outcome)
+	}
+	for _, w := range t.Warnings {
+		term.Warnings = append(term.Warnings, &kantorv1.Warning{Code: w.Code, Message: w.Message})
+	}
+	for name, extra := range t.Extras {
+		if term.Extras == nil {
+			term.Extras = map[string]*kantorv1.Extra{}
+		}
+		term.Extras[name] = encodeExtra(extra)
+	}
+	return term
+}
+
+func encodeExtra(extra losses.Extra) *kantorv1.Extra {
+	switch e := extra.(type) {
+	case *losses.Array:
+		return &kantorv1.Extra{Kind: &kantorv1.Extra_Tensor{Tensor: encodeTensor(*e)}}
+	case *losses.Potentials:
+		p := &kantorv1.Potentials{
+			Source:     encodeVector(e.Source),
+			Target:     encodeVector(e.Target),
+			SourceSelf: encodeVector(e.SourceSelf),
+			TargetSelf: encodeVector(e.TargetSelf),
+		}
+		switch e.Gauge {
+		case losses.EqualMeans:
+			p.Gauge = kantorv1.Gauge_GAUGE_EQUAL_MEANS
+		case losses.ZeroTargetMean:
+			p.Gauge = kantorv1.Gauge_GAUGE_ZERO_TARGET_MEAN
+		}
+		return &kantorv1.Extra{Kind: &kantorv1.Extra_Potentials{Potentials: p}}
+	}
+	return &kantorv1.Extra{}
+}
+
+// encodeGradients puts every gradient where its tensor stood: an input of the same kind under the same name.
+func encodeGradients(gradients map[losses.Ref]losses.Array) map[string]*kantorv1.Input {
+	out := map[string]*kantorv1.Input{}
+	measure := func(name string) *kantorv1.Measure {
+		if out[name] == nil {
+			out[name] = &kantorv1.Input{Kind: &kantorv1.Input_Measure{Measure: &kantorv1.Measure{}}}
+		}
+		return out[name].GetMeasure()
+	}
+	gaussian := func(name string) *kantorv1.Gaussian {
+		if out[name] == nil {
+			out[name] = &kantorv1.Input{Kind: &kantorv1.Input_Gaussian{Gaussian: &kantorv1.Gaussian{}}}
+		}
+		return out[name].GetGaussian()
+	}
+	for ref, gradient := range gradients {
+		switch tensor := encodeTensor(gradient); ref.Field {
+		case "points":
+			measure(ref.Input).Points = tensor
+		case "weights":
+			measure(ref.Input).Weights = tensor
+		case "mean":
+			gaussian(ref.Input).Mean = tensor
+		case "log_variance":
+			gaussian(ref.Input).Spread = &kantorv1.Gaussian_LogVariance{LogVariance: tensor}
+		}
+	}
+	return out
+}
+
+// encodeVector returns nil for nil.
+func encodeVector(values []float64) *kantorv1.Tensor {
+	if values == nil {
+		return nil
+	}
+	return encodeTensor(losses.NewArray(values, len(values)))
+}
+
+func encodeTensor(a losses.Array) *kantorv1.Tensor {
+	t := &kantorv1.Tensor{}
+	for _, extent := range a.Shape {
+		t.Shape = append(t.Shape, int64(extent))
+	}
+	if a.F32 != nil {
+		t.Dtype, t.Data = kantorv1.Dtype_DTYPE_FLOAT32, make([]byte, 4*len(a.F32))
+		for i, v := range a.F32 {
+			binary.LittleEndian.PutUint32(t.Data[4*i:], math.Float32bits(v))
+		}
+		return t
+	}
+	t.Dtype, t.Data = kantorv1.Dtype_DTYPE_FLOAT64, make([]byte, 8*len(a.F64))
+	for i, v := range a.F64 {
+		binary.LittleEndian.PutUint64(t.Data[8*i:], math.Float64bits(v))
+	}
+	return t
+}

@@ -1,0 +1,59 @@
+package server
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	kantorv1 "kantor/gen/kantor/v1"
+	"kantor/losses"
+)
+
+// lossOneof is the oneof of a term that says which loss it is.
+var lossOneof = (&kantorv1.Term{}).ProtoReflect().Descriptor().Oneofs().ByName("loss")
+
+// lossNames lists the losses that a term can name.
+func lossNames() []string {
+	names := make([]string, lossOneof.Fields().Len())
+	for i := range names {
+		names[i] = string(lossOneof.Fields().Get(i).Name())
+	}
+	return names
+}
+
+// lossName is the loss that a term names; empty: none.
+func lossName(t *kantorv1.Term) string {
+	if fd := t.ProtoReflect().WhichOneof(lossOneof); fd != nil {
+		return string(fd.Name())
+	}
+	return ""
+}
+
+// lossMessage returns the parameters of a term that names a loss.
+func lossMessage(t *kantorv1.Term) protoreflect.Message {
+	return t.ProtoReflect().Mutable(t.ProtoReflect().WhichOneof(lossOneof)).Message()
+}
+
+// infoService tells what the server is.
+type infoService struct {
+	kantorv1.UnimplementedInfoServiceServer
+	server *Server
+}
+
+// GetServerInfo implements InfoService.
+func (i infoService) GetServerInfo(_ context.Context, req *kantorv1.GetServerInfoRequest) (*kantorv1.GetServerInfoResponse, error) {
+	if err := refuseUnknown("", req.ProtoReflect()); err != nil {
+		return nil, toStatus(err).Err()
+	}
+	return &kantorv1.GetServerInfoResponse{
+		Build: i.server.evaluator.build(),
+		Limits: &kantorv1.Limits{
+			MessageBytes: int64(i.server.config.MessageBytes),
+			Points:       losses.MaxPoints,
+			Dimension:    losses.MaxDimension,
+			Terms:        losses.MaxTerms,
+			Window:       int32(i.server.config.Window),
+		},
+		Losses: lossNames(),
+	}, nil
+}

@@ -1,0 +1,208 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/net/netutil"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	kantorv1 "kantor/gen/kantor/v1"
+)
+
+// Defaults of [Config].
+const (
+	DefaultMessageBytes = 128 << 20
+	DefaultWindow       = 4
+	DefaultDrainGrace   = 30 * time.Second
+)
+
+// Bounds that protect the server from its clients.
+const (
+	maxConnections       = 256
+	maxStreams           = 64 // per connection
+	maxHeaderBytes       = 16 << 10
+	handshakeTimeout     = 10 * time.Second
+	killGrace            = time.Second // between the end of the grace and the end of the connections
+	idleTimeout          = 15 * time.Minute
+	pingInterval         = time.Minute
+	pingTimeout          = 15 * time.Second
+	minClientPing        = 10 * time.Second
+	streamWindowBytes    = 4 << 20 // flow control windows and buffers: with the defaults, a megabyte takes twice as long
+	connectionWindow     = 16 << 20
+	connectionBufferSize = 256 << 10
+)
+
+// Config is what a server can be told.
+type Config struct {
+	// Version is named in results and by GetServerInfo. Empty: "dev".
+	Version string
+	// Logger takes one line per call, and what goes wrong. Nil: nothing is logged.
+	Logger *slog.Logger
+	// MessageBytes is the largest message, in either direction. Zero: DefaultMessageBytes.
+	MessageBytes int
+	// Window is the most batches in flight on one stream. Zero: DefaultWindow.
+	Window int
+	// DrainGrace is how long a stop waits for what is open. Zero: DefaultDrainGrace.
+	DrainGrace time.Duration
+}
+
+// withDefaults returns c with its zero values replaced.
+func (c Config) withDefaults() (Config, error) {
+	switch {
+	case c.MessageBytes < 0:
+		return c, fmt.Errorf("MessageBytes: got %d, want 0 or more", c.MessageBytes)
+	case c.Window < 0:
+		return c, fmt.Errorf("Window: got %d, want 0 or more", c.Window)
+	case c.DrainGrace < 0:
+		return c, fmt.Errorf("DrainGrace: got %v, want 0 or more", c.DrainGrace)
+	}
+	if c.Version == "" {
+		c.Version = "dev"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.MessageBytes == 0 {
+		c.MessageBytes = DefaultMessageBytes
+	}
+	if c.Window == 0 {
+		c.Window = DefaultWindow
+	}
+	if c.DrainGrace == 0 {
+		c.DrainGrace = DefaultDrainGrace
+	}
+	return c, nil
+}
+
+// Server is a loss server.
+type Server struct {
+	config    Config
+	evaluator Evaluator
+	counters  *counters
+	grpc      *grpc.Server
+	health    *health.Server
+
+	// life ends, with the cause errStopping, when what still runs is not waited for any longer.
+	life context.Context
+	kill context.CancelCauseFunc
+
+	drainOnce sync.Once
+	draining  chan struct{} // closed when the server begins to stop
+	grace     time.Duration // written before draining is closed
+	drained   chan struct{} // closed when the server has stopped
+}
+
+// New wires a server. It listens to nothing before [Server.Serve].
+func New(config Config) (*Server, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		config:    config,
+		evaluator: Evaluator{Version: config.Version},
+		counters:  newCounters(),
+		health:    health.NewServer(),
+		draining:  make(chan struct{}),
+		drained:   make(chan struct{}),
+	}
+	s.life, s.kill = context.WithCancelCause(context.Background())
+	s.grpc = grpc.NewServer(s.options()...)
+	kantorv1.RegisterLossServiceServer(s.grpc, lossService{server: s})
+	kantorv1.RegisterInfoServiceServer(s.grpc, infoService{server: s})
+	healthpb.RegisterHealthServer(s.grpc, s.health)
+	reflection.Register(s.grpc)
+	for _, service := range []string{"", kantorv1.LossService_ServiceDesc.ServiceName, kantorv1.InfoService_ServiceDesc.ServiceName} {
+		s.health.SetServingStatus(service, healthpb.HealthCheckResponse_SERVING)
+	}
+	return s, nil
+}
+
+func (s *Server) options() []grpc.ServerOption {
+	unary, stream := s.interceptors()
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(s.config.MessageBytes),
+		grpc.MaxSendMsgSize(s.config.MessageBytes),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxHeaderBytes),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.InitialWindowSize(streamWindowBytes),
+		grpc.InitialConnWindowSize(connectionWindow),
+		grpc.ReadBufferSize(connectionBufferSize),
+		grpc.WriteBufferSize(connectionBufferSize),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minClientPing, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTimeout, Time: pingInterval, Timeout: pingTimeout}),
+		// A handler's goroutines end with it, so nothing computes after Serve has returned.
+		grpc.WaitForHandlers(true),
+		grpc.ChainUnaryInterceptor(unary...),
+		grpc.ChainStreamInterceptor(stream...),
+	}
+}
+
+// Serve answers on the listener until the context ends, then stops as [Server.Drain] does and returns nil. It takes over the listener. A server serves
+// once.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { s.Drain(s.config.DrainGrace) })
+	defer stop()
+	err := s.grpc.Serve(netutil.LimitListener(listener, maxConnections))
+	select {
+	case <-s.draining:
+		<-s.drained
+		err = nil
+	default:
+		if errors.Is(err, grpc.ErrServerStopped) {
+			err = nil
+		}
+		s.Drain(0)
+	}
+	s.config.Logger.Info("stopped", s.Stats().attrs()...)
+	return err
+}
+
+// Drain stops the server and returns when it has stopped. Health says so, streams are told, new calls are refused; what is open has the grace to end, then
+// it is answered UNAVAILABLE; what does not take that answer either is cut off. Only the first call counts.
+func (s *Server) Drain(grace time.Duration) {
+	s.drainOnce.Do(func() {
+		defer close(s.drained)
+		s.health.Shutdown()
+		s.grace = grace
+		close(s.draining)
+		s.config.Logger.Info("stopping", slog.Duration("grace", grace))
+		stopped := make(chan struct{})
+		go func() {
+			s.grpc.GracefulStop() // does not return while a stream is open, hence the timers
+			close(stopped)
+		}()
+		if !endsWithin(stopped, grace) {
+			s.kill(errStopping)
+			if !endsWithin(stopped, killGrace) {
+				s.grpc.Stop()
+				<-stopped
+			}
+		}
+		s.kill(errStopping)
+	})
+	<-s.drained
+}
+
+// endsWithin waits for the channel to be closed, and reports whether it was.
+func endsWithin(done <-chan struct{}, limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}

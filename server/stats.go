@@ -1,0 +1,58 @@
+package server
+
+import (
+	"log/slog"
+	"sync/atomic"
+
+	kantorv1 "kantor/gen/kantor/v1"
+)
+
+// Stats count what a server has done since it was made.
+type Stats struct {
+	Evaluations int64            // requests and batches that gave a result
+	Failures    int64            // requests and batches that did not, cancelled ones included
+	Terms       map[string]int64 // terms of the evaluations, by loss; every loss has an entry
+}
+
+type counters struct {
+	evaluations, failures atomic.Int64
+	terms                 map[string]*atomic.Int64 // never written after newCounters
+}
+
+func newCounters() *counters {
+	c := &counters{terms: map[string]*atomic.Int64{}}
+	for _, name := range lossNames() {
+		c.terms[name] = new(atomic.Int64)
+	}
+	return c
+}
+
+// count adds one request or batch that ended with err.
+func (c *counters) count(objective *kantorv1.Objective, err error) {
+	if err != nil {
+		c.failures.Add(1)
+		return
+	}
+	c.evaluations.Add(1)
+	for _, t := range objective.GetTerms() {
+		c.terms[lossName(t)].Add(1)
+	}
+}
+
+// Stats returns the counts so far.
+func (s *Server) Stats() Stats {
+	stats := Stats{Evaluations: s.counters.evaluations.Load(), Failures: s.counters.failures.Load(), Terms: map[string]int64{}}
+	for name, n := range s.counters.terms {
+		stats.Terms[name] = n.Load()
+	}
+	return stats
+}
+
+// attrs are the stats as the log has them, the losses in the order of the contract.
+func (s Stats) attrs() []any {
+	var terms []any
+	for _, name := range lossNames() {
+		terms = append(terms, slog.Int64(name, s.Terms[name]))
+	}
+	return []any{slog.Int64("evaluations", s.Evaluations), slog.Int64("failures", s.Failures), slog.Group("terms", terms...)}
+}

@@ -1,0 +1,86 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"unicode/utf8"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+
+	"kantor/losses"
+)
+
+// domain is that of every ErrorInfo.
+const domain = "kantor"
+
+// Errors travel in the trailer, which a Python client takes up to 8 KiB of by default. Names in a request may be longer.
+const (
+	maxFieldBytes  = 256
+	maxReasonBytes = 512
+)
+
+var (
+	// errStopping is the cause with which work ends when the server does not wait for it any longer.
+	errStopping = errors.New("the server is stopping")
+	// errInternal stands for a panic, whose text is for the log alone: it may hold anything.
+	errInternal = errors.New("internal error, which the server's log tells more of")
+)
+
+// tooLargeError is a response above the message limit.
+type tooLargeError struct{ reason string }
+
+func (e *tooLargeError) Error() string { return e.reason }
+
+// toStatus is where every error gets its code and its details; nothing else picks one. A status that gRPC itself made stays as it is. Nil is OK.
+func toStatus(err error) *status.Status {
+	var bad *losses.InputError
+	var tooLarge *tooLargeError
+	switch {
+	case err == nil:
+		return status.New(codes.OK, "")
+	case errors.As(err, &bad):
+		field, reason := clip(bad.Field, maxFieldBytes), clip(bad.Reason, maxReasonBytes)
+		return detailed(codes.InvalidArgument, field+": "+reason, "BAD_INPUT",
+			&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field, Description: reason}}})
+	case errors.As(err, &tooLarge):
+		return detailed(codes.ResourceExhausted, tooLarge.reason, "RESPONSE_TOO_LARGE")
+	case errors.Is(err, errStopping):
+		return detailed(codes.Unavailable, errStopping.Error(), "STOPPING")
+	case errors.Is(err, errInternal):
+		return detailed(codes.Internal, errInternal.Error(), "INTERNAL")
+	case errors.Is(err, context.DeadlineExceeded):
+		return detailed(codes.DeadlineExceeded, "the deadline passed before the computation ended", "DEADLINE_EXCEEDED")
+	case errors.Is(err, context.Canceled):
+		return detailed(codes.Canceled, "the call was cancelled", "CANCELLED")
+	}
+	if s, ok := status.FromError(err); ok {
+		return s
+	}
+	// An error of a kind that is not listed is our bug; its text may hold anything.
+	return detailed(codes.Internal, errInternal.Error(), "INTERNAL")
+}
+
+func detailed(code codes.Code, message, reason string, more ...protoadapt.MessageV1) *status.Status {
+	s := status.New(code, message)
+	details := append(more, &errdetails.ErrorInfo{Reason: reason, Domain: domain})
+	if withDetails, err := s.WithDetails(details...); err == nil {
+		return withDetails
+	}
+	return s
+}
+
+// clip shortens text to at most n bytes, without cutting a character in two.
+func clip(text string, n int) string {
+	const mark = "…"
+	if len(text) <= n {
+		return text
+	}
+	n -= len(mark)
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n] + mark
+}
