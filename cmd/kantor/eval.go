@@ -1,0 +1,20 @@
+package main
+
+import (
+	"context"
+	"os/signal"
+	"syscall"
+
+	"kantor/eval"
+)
+
+type evalCommand struct {
+	eval.Command
+}
+
+// Run computes once.
+func (c evalCommand) Run(std streams) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	return eval.Run(ctx, versionText(), c.Command, std.stdin, std.stdout)
+}

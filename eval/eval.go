@@ -1,0 +1,134 @@
+// Package eval computes what a server computes without a socket: it makes a request of .npy files or JSON, gives it to the server's own decode, compute
+// and encode, and prints the response. What is wrong with a request is said in terms of the flags it came from.
+package eval
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"google.golang.org/protobuf/encoding/protojson"
+
+	kantorv1 "kantor/gen/kantor/v1"
+	"kantor/losses"
+	"kantor/server"
+)
+
+// Command is what `kantor eval` can be told. The tags are for the parser of the command line; the named files are short for entries of Input.
+type Command struct {
+	Source           string   `placeholder:"FILE" help:"Points [N,D] of the input \"source\", float32 or float64."`
+	Target           string   `placeholder:"FILE" help:"Points of the input \"target\"."`
+	SourceWeights    string   `placeholder:"FILE" help:"Weights [N] of the input \"source\" (1/N each)."`
+	TargetWeights    string   `placeholder:"FILE" help:"Weights of the input \"target\"."`
+	Mean             string   `placeholder:"FILE" help:"Means [N,D] of the input \"posterior\"."`
+	LogVariance      string   `placeholder:"FILE" help:"Logarithms of variances [N,D] of the input \"posterior\"."`
+	PriorMean        string   `placeholder:"FILE" help:"Means of the input \"prior\", which a kl term that names no prior then uses."`
+	PriorLogVariance string   `placeholder:"FILE" help:"Logarithms of variances of the input \"prior\"."`
+	Input            []string `sep:"none" placeholder:"NAME.FIELD=FILE" help:"Any tensor of any input; or NAME=standard_normal[:size=N], samples of N(0,I)."`
+	Term             []string `sep:"none" placeholder:"LOSS:FIELD=VALUE,..." help:"A term, such as sinkhorn:blur=0.5,debias=self or kl:weight=4."`
+	Extras           []string `sep:"none" placeholder:"TERM.EXTRA" help:"What else to print, such as sinkhorn.potentials or kl.per_dimension."`
+	Seed             uint64   `placeholder:"N" help:"Seed of sampled inputs (0)."`
+	Gradients        string   `placeholder:"DIR" help:"Write the gradient of every given tensor to a file in DIR: source.npy, log-variance.npy."`
+	Request          string   `placeholder:"FILE" help:"An EvaluateRequest in protobuf's JSON form instead of all of the above but --gradients; \"-\" is standard input."`
+}
+
+// Run computes a command and prints the result as one JSON object. What is wrong with the command is a *[losses.InputError] whose field is a flag or, with
+// Request, a path in the request.
+func Run(ctx context.Context, version string, c Command, stdin io.Reader, stdout io.Writer) error {
+	request, origin, err := c.request(stdin)
+	if err != nil {
+		return err
+	}
+	response, err := server.Evaluator{Version: version}.Evaluate(ctx, request)
+	if err != nil {
+		return origin.translate(err)
+	}
+	if c.Gradients != "" {
+		if err := writeGradients(c.Gradients, response.GetGradients()); err != nil {
+			return err
+		}
+	}
+	return print(stdout, response)
+}
+
+// request makes the request that the command stands for, and tells where its parts came from; nil: from a request.
+func (c Command) request(stdin io.Reader) (*kantorv1.EvaluateRequest, *origins, error) {
+	if c.Request == "" {
+		return c.assemble()
+	}
+	if c.givesMore() {
+		return nil, nil, bad("--request", "is the whole request, want no other flag with it but --gradients")
+	}
+	request, err := readRequest(c.Request, stdin)
+	if err != nil {
+		return nil, nil, bad("--request", "%v", err)
+	}
+	if c.Gradients != "" && len(request.GetObjective().GetGradients()) == 0 {
+		if request.Objective == nil {
+			request.Objective = &kantorv1.Objective{}
+		}
+		request.Objective.Gradients = tensorNames(request.GetInputs())
+	}
+	return request, nil, nil
+}
+
+// givesMore reports whether anything was given that a request already holds.
+func (c Command) givesMore() bool {
+	for _, file := range c.files() {
+		if file != "" {
+			return true
+		}
+	}
+	return len(c.Input) > 0 || len(c.Term) > 0 || len(c.Extras) > 0 || c.Seed != 0
+}
+
+func readRequest(file string, stdin io.Reader) (*kantorv1.EvaluateRequest, error) {
+	var text []byte
+	var err error
+	if file == "-" {
+		text, err = io.ReadAll(stdin)
+	} else {
+		text, err = os.ReadFile(file)
+	}
+	if err != nil {
+		return nil, err
+	}
+	request := &kantorv1.EvaluateRequest{}
+	return request, protojson.Unmarshal(text, request)
+}
+
+// assemble makes a request of files and terms.
+func (c Command) assemble() (*kantorv1.EvaluateRequest, *origins, error) {
+	inputs, origin, err := c.inputs()
+	if err != nil {
+		return nil, nil, err
+	}
+	objective := &kantorv1.Objective{Extras: c.Extras}
+	for i, text := range c.Term {
+		term, err := parseTerm(text)
+		if err != nil {
+			return nil, nil, bad(termFlag(i, ""), "%v", err)
+		}
+		if kl := term.GetKl(); kl != nil && kl.GetPrior() == "" && inputs["prior"].GetGaussian() != nil {
+			kl.Prior = "prior"
+		}
+		objective.Terms = append(objective.Terms, term)
+	}
+	if c.Gradients != "" {
+		objective.Gradients = tensorNames(inputs)
+	}
+	return &kantorv1.EvaluateRequest{Objective: objective, Inputs: inputs, Seed: c.Seed}, origin, nil
+}
+
+// bad returns an InputError for a flag.
+func bad(flag, format string, args ...any) error { return losses.Badf(flag, format, args...) }
+
+// translate says an error in terms of flags.
+func (o *origins) translate(err error) error {
+	var input *losses.InputError
+	if o == nil || !errors.As(err, &input) {
+		return err
+	}
+	return &losses.InputError{Field: o.flag(input.Field), Reason: input.Reason}
+}

@@ -1,0 +1,99 @@
+package eval
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// shorts are the flags that are short for an input's tensor. The name of a gradient's file is that of its flag.
+var shorts = []struct{ flag, tensor string }{
+	{"source", "source.points"},
+	{"target", "target.points"},
+	{"source-weights", "source.weights"},
+	{"target-weights", "target.weights"},
+	{"mean", "posterior.mean"},
+	{"log-variance", "posterior.log_variance"},
+	{"prior-mean", "prior.mean"},
+	{"prior-log-variance", "prior.log_variance"},
+}
+
+// files are the values of the short flags, in their order.
+func (c Command) files() []string {
+	return []string{c.Source, c.Target, c.SourceWeights, c.TargetWeights, c.Mean, c.LogVariance, c.PriorMean, c.PriorLogVariance}
+}
+
+// shortOf returns the short flag of a tensor, without dashes; empty: it has none.
+func shortOf(tensor string) string {
+	for _, s := range shorts {
+		if s.tensor == tensor {
+			return s.flag
+		}
+	}
+	return ""
+}
+
+// origins tell which flag a part of the request came from.
+type origins struct {
+	tensors map[string]string // by "input.field"
+	inputs  map[string]string // by input, the first flag that gave a part of it
+}
+
+func (o *origins) add(input, tensor, flag string) {
+	o.tensors[tensor] = flag
+	if o.inputs[input] == "" {
+		o.inputs[input] = flag
+	}
+}
+
+var (
+	tensorPath = regexp.MustCompile(`^inputs\["(.*)"\]\.(points|weights|mean|log_variance)$`)
+	inputPath  = regexp.MustCompile(`^inputs\["(.*)"\]\.?(.*)$`)
+	termPath   = regexp.MustCompile(`^objective\.terms\[(\d+)\]\.?(.*)$`)
+)
+
+// flag names the flag that a path of the request came from.
+func (o *origins) flag(path string) string {
+	if m := tensorPath.FindStringSubmatch(path); m != nil {
+		return o.tensorFlag(m[1], m[2])
+	}
+	if m := inputPath.FindStringSubmatch(path); m != nil {
+		return withDetail(o.inputs[m[1]], m[2])
+	}
+	if m := termPath.FindStringSubmatch(path); m != nil {
+		i, _ := strconv.Atoi(m[1])
+		return termFlag(i, m[2])
+	}
+	switch {
+	case path == "objective.terms":
+		return "--term"
+	case strings.HasPrefix(path, "objective.gradients"):
+		return "--gradients"
+	case strings.HasPrefix(path, "objective.extras"):
+		return "--extras"
+	}
+	return path
+}
+
+// tensorFlag names the flag that gave a tensor, or that would have.
+func (o *origins) tensorFlag(input, field string) string {
+	tensor := input + "." + field
+	if flag := o.tensors[tensor]; flag != "" {
+		return flag
+	}
+	if short := shortOf(tensor); short != "" {
+		return "--" + short
+	}
+	return "--input " + tensor
+}
+
+// termFlag names the i-th --term, which users count from 1.
+func termFlag(i int, detail string) string { return withDetail(fmt.Sprintf("--term %d", i+1), detail) }
+
+func withDetail(flag, detail string) string {
+	if detail == "" {
+		return flag
+	}
+	return flag + " (" + detail + ")"
+}
