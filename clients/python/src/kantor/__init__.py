@@ -1,1 +1,103 @@
-"""Client of kantor."""
+"""Geometric losses with bounds and gradients, computed by a kantor server.
+
+    import numpy as np
+    import kantor
+
+    x, y = np.random.randn(256, 2), np.random.randn(256, 2) + 1
+    with kantor.Client() as client:  # finds a server, or starts one
+        result = client.evaluate(kantor.Sinkhorn(blur=0.5), source=x, target=y, gradients=["source.points"])
+    result.value, result.terms["sinkhorn"].interval, result.gradients["source.points"]
+
+`kantor.torch`, imported by itself, makes the same call differentiable. Importing `kantor` imports nothing else until a
+name is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kantor._client import Client
+    from kantor._errors import (
+        CallError,
+        CancelledError,
+        ClosedError,
+        DeadlineError,
+        InternalError,
+        InvalidArgumentError,
+        KantorError,
+        OverloadedError,
+        ServerNotFoundError,
+        ServerStartError,
+        UnavailableError,
+        UnsupportedError,
+    )
+    from kantor._inputs import Gaussian, Measure, StandardNormal
+    from kantor._results import (
+        Build,
+        Evaluation,
+        Interval,
+        Limits,
+        Outcome,
+        Potentials,
+        ServerInfo,
+        Solve,
+        TermResult,
+        TermWarning,
+        Timing,
+    )
+    from kantor._stream import Pending, Stream
+    from kantor._terms import GaussianKl, Kantorovich, Objective, Sinkhorn, Term
+
+__all__ = [
+    "Build",
+    "CallError",
+    "CancelledError",
+    "Client",
+    "ClosedError",
+    "DeadlineError",
+    "Evaluation",
+    "Gaussian",
+    "GaussianKl",
+    "InternalError",
+    "Interval",
+    "InvalidArgumentError",
+    "KantorError",
+    "Kantorovich",
+    "Limits",
+    "Measure",
+    "Objective",
+    "Outcome",
+    "OverloadedError",
+    "Pending",
+    "Potentials",
+    "ServerInfo",
+    "ServerNotFoundError",
+    "ServerStartError",
+    "Sinkhorn",
+    "Solve",
+    "StandardNormal",
+    "Stream",
+    "Term",
+    "TermResult",
+    "TermWarning",
+    "Timing",
+    "UnavailableError",
+    "UnsupportedError",
+]
+
+# In the order of their cost: a name is looked for in modules that need nothing before one that needs grpc.
+_MODULES = ("_errors", "_inputs", "_terms", "_results", "_stream", "_client")
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        for module in _MODULES:
+            value = vars(import_module(f"kantor.{module}")).get(name)
+            if value is not None:
+                globals()[name] = value
+                return value
+    raise AttributeError(f"module 'kantor' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

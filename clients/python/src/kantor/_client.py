@@ -1,0 +1,164 @@
+"""The client."""
+
+from __future__ import annotations
+
+import functools
+import os
+import weakref
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+
+from kantor import _codec
+from kantor._errors import ClosedError
+from kantor._inputs import Input
+from kantor._results import Evaluation, ServerInfo
+from kantor._server import Server, find_binary
+from kantor._stream import Stream
+from kantor._terms import Terms
+from kantor._transport import PerProcess, Transport, retrying
+from kantor.v1 import loss_service_pb2
+
+
+class Client:
+    """A client of a kantor server, which it starts if need be.
+
+    It is used in a `with`, closed, or left to the end of the process. Threads may share it, a forked child may go on
+    with it, and it can be pickled: the copy talks to the same server and never ends it.
+
+    Args:
+        address: of a running server: `host:port` or `unix:/path`. None: that in $KANTOR_ADDRESS; without it the client
+            starts a server of its own on a private Unix socket, which ends with the client, or with the process however
+            that ends.
+        binary: the server to start. None: that in $KANTOR_BINARY, in the package, on PATH or in the checkout that the
+            package is installed from.
+        timeout: seconds that a call may take, repetitions included; None: no limit.
+
+    Raises:
+        ServerNotFoundError: there is no address and no binary.
+        ServerStartError: the binary was started and did not get ready.
+    """
+
+    def __init__(
+        self, address: str | None = None, *, binary: str | os.PathLike[str] | None = None, timeout: float | None = None
+    ) -> None:
+        self._server: Server | None = None
+        if binary is None:
+            address = address or os.environ.get("KANTOR_ADDRESS")
+        elif address:
+            raise ValueError("want an address or a binary, not both")
+        if not address:
+            self._server = Server(find_binary(binary))
+            address = self._server.address
+            self._stop = weakref.finalize(self, Server.stop, self._server)
+        self.address = address
+        self._timeout = timeout
+        self._closed = False
+        self._transports = PerProcess(functools.partial(Transport, address))
+
+    def evaluate(
+        self,
+        terms: Terms,
+        inputs: Mapping[str, Input] | None = None,
+        /,
+        *,
+        gradients: Iterable[str] = (),
+        extras: Iterable[str] = (),
+        seed: int = 0,
+        timeout: float | None = None,
+        **named: Input,
+    ) -> Evaluation:
+        """Computes an objective, with gradients.
+
+            client.evaluate(kantor.Sinkhorn(blur=0.5), source=x, target=y, gradients=["source.points"])
+
+        Args:
+            terms: what to compute: a term, a sum of terms, or a list of them.
+            inputs: the arguments by the names that the terms use: a Measure (or an array, its points), a Gaussian or a
+                StandardNormal. As a mapping here or as keywords, whatever reads better; a name that is a keyword of
+                this method's, such as `seed`, only here.
+            gradients: which to return, as `input.field`: `source.points`, `posterior.log_variance`.
+            extras: what else to return, as `term.extra`: `sinkhorn.potentials`.
+            seed: of everything random that the server does.
+            timeout: seconds; None: the client's timeout.
+            **named: the arguments by name.
+
+        Raises:
+            InvalidArgumentError: an argument is wrong, and which.
+            CallError: the server did not answer with a result.
+        """
+        request = loss_service_pb2.EvaluateRequest(
+            objective=_codec.objective(terms, gradients, extras), seed=_codec.seed(seed)
+        )
+        _codec.write_inputs(request.inputs, _codec.merge(inputs, named))
+        timeout = self._timeout if timeout is None else timeout
+        return _codec.evaluation(retrying(lambda left: self._transport().evaluate(request, left), timeout))
+
+    def stream(
+        self, terms: Terms, *, gradients: Iterable[str] = (), extras: Iterable[str] = (), unordered: bool = False
+    ) -> Stream:
+        """Opens a stream that computes one objective for batch after batch, so that a step sends its data only.
+
+            with client.stream(kantor.Sinkhorn(blur=0.5), gradients=["source.points"]) as stream:
+                for step, (x, y) in enumerate(batches):
+                    result = stream.evaluate(source=x, target=y, seed=step)
+
+        Args:
+            terms: as in evaluate.
+            gradients: as in evaluate.
+            extras: as in evaluate.
+            unordered: whether answers of batches that were submitted together may come as they finish.
+
+        Raises:
+            InvalidArgumentError: the objective is wrong, and where.
+            CallError: the stream could not be opened.
+        """
+        return Stream(
+            self._transport, _codec.objective(terms, gradients, extras), unordered=unordered, timeout=self._timeout
+        )
+
+    def info(self, *, timeout: float | None = None) -> ServerInfo:
+        """Asks the server what it is and what it accepts."""
+        timeout = self._timeout if timeout is None else timeout
+        return _codec.server_info(retrying(lambda left: self._transport().info(left), timeout))
+
+    @property
+    def server_log(self) -> tuple[str, ...]:
+        """The last lines, JSON each, that a server of this client's own wrote to its log.
+
+        After close() the very last one has its counts. Empty where the server is another's.
+        """
+        return self._server.log if self._server else ()
+
+    def close(self) -> None:
+        """Closes the connection, which ends its streams, and ends the server if this client started it."""
+        self._closed = True
+        transport = self._transports.pop()
+        if transport is not None:
+            transport.close()
+        if self._server is not None:
+            self._stop()
+
+    def _transport(self) -> Transport:
+        if self._closed:
+            raise ClosedError("the client is closed")
+        return self._transports.get()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[functools.partial[Client], tuple[str]]:
+        return functools.partial(Client, timeout=self._timeout), (self.address,)
+
+    def __repr__(self) -> str:
+        return f"kantor.Client({self.address!r})"
+
+
+@functools.cache
+def shared() -> Client:
+    """Returns the client of whoever did not make one; its server, if it had to start one, ends with the process."""
+    return Client()

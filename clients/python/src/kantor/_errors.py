@@ -1,0 +1,104 @@
+"""Everything that kantor raises.
+
+    KantorError
+    ├── InvalidArgumentError   also a ValueError: an argument is wrong, and it says which
+    ├── ServerNotFoundError    no address was given and there is no binary to start
+    ├── ServerStartError       the binary was started and did not get ready
+    ├── ClosedError            the client or the stream was closed before
+    └── CallError              the server did not answer the call with a result
+        ├── UnavailableError   it cannot be reached, or went away; the call was retried
+        ├── DeadlineError      also a TimeoutError: the timeout came first
+        ├── CancelledError     the call was cancelled
+        ├── OverloadedError    it is out of room, or a message is larger than it takes
+        ├── UnsupportedError   it is too old to know the call
+        └── InternalError      its own fault, or one nobody thought of
+
+That a solver did not converge is no error: it is in the result.
+"""
+
+from __future__ import annotations
+
+import re
+
+
+class KantorError(Exception):
+    """Whatever kantor raises."""
+
+
+class InvalidArgumentError(KantorError, ValueError):
+    """An argument is wrong; the call was not computed.
+
+    Attributes:
+        field: where it stands in the request: `inputs["source"].points`, `objective.terms[1].sinkhorn.blur`.
+        argument: the same in the words of the Python call: `source.points`, `terms[1].blur`.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        self.field = field
+        self.reason = reason
+        self.argument = _argument(field)
+        super().__init__(f"{self.argument}: {reason}" if field else reason)
+
+    def __reduce__(self) -> tuple[type[InvalidArgumentError], tuple[str, str]]:
+        return type(self), (self.field, self.reason)
+
+
+class ServerNotFoundError(KantorError):
+    """There is no server to talk to: no address was given and no binary was found."""
+
+
+class ServerStartError(KantorError):
+    """The server was started and ended, or did not get ready in time; the message ends with what it wrote."""
+
+
+class ClosedError(KantorError):
+    """The client or the stream has been closed."""
+
+
+class CallError(KantorError):
+    """The server did not answer with a result.
+
+    Attributes:
+        code: the gRPC status code's name: `UNAVAILABLE`.
+        message: what the server or gRPC said.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        self.message = message
+        super().__init__(f"{message} [{code}]")
+
+    def __reduce__(self) -> tuple[type[CallError], tuple[str, str]]:
+        return type(self), (self.code, self.message)
+
+
+class UnavailableError(CallError):
+    """The server cannot be reached, or went away. Calls are pure, so the client tried again before it raised this."""
+
+
+class DeadlineError(CallError, TimeoutError):
+    """The timeout came before the result."""
+
+
+class CancelledError(CallError):
+    """The call was cancelled, here or by the server."""
+
+
+class OverloadedError(CallError):
+    """The server is out of room, or a message is larger than it takes."""
+
+
+class UnsupportedError(CallError):
+    """The server does not know the call: it is older than this client, or not a kantor."""
+
+
+class InternalError(CallError):
+    """The server failed by its own fault; please report it."""
+
+
+def _argument(field: str) -> str:
+    """Says a path in the request in the words of the Python call."""
+    field = re.sub(r"^(open\.|batch\.)?(objective\.)?", "", field)
+    field = re.sub(r'^inputs\["([^"]*)"\]', r"\1", field)
+    return re.sub(r"^(terms\[\d+\])\.(?!name$|weight$)[a-z_]+\.", r"\1.", field)

@@ -1,0 +1,216 @@
+"""What an evaluation gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    # float32 or float64.
+    Array = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Contains the exact value of the finite problem at its temperature for the numbers as received, rounding included.
+
+    It says nothing of gradients, of other temperatures, or of the population behind the samples.
+    """
+
+    lower: float
+    upper: float
+
+    def __contains__(self, value: float) -> bool:
+        return self.lower <= value <= self.upper
+
+
+@dataclass(frozen=True)
+class Solve:
+    """How an iterative solver ended.
+
+    Attributes:
+        converged: whether the term's tolerance or gap was reached.
+        iterations: of the cross problem, annealing included.
+        marginal_error: L1, relative to the mass, the largest of the term's problems.
+        epsilon: the temperature that was used, in units of the cost.
+    """
+
+    converged: bool
+    iterations: int
+    marginal_error: float
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The answer to one problem.
+
+    Attributes:
+        value: unweighted.
+        interval: None where the value is closed form, or where a warning INTERVAL_UNAVAILABLE says why.
+        solve: None where nothing iterates.
+    """
+
+    value: float
+    interval: Interval | None
+    solve: Solve | None
+
+
+@dataclass(frozen=True)
+class TermWarning:
+    """Advice that does not make the result wrong: a stable code (NOT_CONVERGED) and one sentence."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, eq=False)
+class Potentials:
+    """Dual variables at the points of a term's measures, float64.
+
+    Attributes:
+        gauge: which constant was added: `equal_means` (f at the source, g at the target, of equal weighted means) or
+            `zero_target_mean` (one function h at both, of weighted mean 0 over the target).
+        source: [N].
+        target: [M].
+        source_self: [N], of the source against itself; None where no self terms are subtracted.
+        target_self: [M], of the target against itself; None likewise.
+    """
+
+    gauge: Literal["equal_means", "zero_target_mean"]
+    source: Array
+    target: Array
+    source_self: Array | None
+    target_self: Array | None
+
+
+@dataclass(frozen=True, eq=False)
+class TermResult:
+    """One summand's value and how far it can be trusted.
+
+    Attributes:
+        name: the term's.
+        outcomes: one answer per problem of the batch.
+        warnings: advice.
+        extras: what was asked for beside, by name: an array or Potentials.
+    """
+
+    name: str
+    outcomes: tuple[Outcome, ...]
+    warnings: tuple[TermWarning, ...]
+    extras: Mapping[str, Array | Potentials]
+
+    @property
+    def value(self) -> float:
+        """The value of the only problem, unweighted."""
+        return self._only.value
+
+    @property
+    def interval(self) -> Interval | None:
+        """The only problem's interval."""
+        return self._only.interval
+
+    @property
+    def solve(self) -> Solve | None:
+        """How the only problem's solver ended."""
+        return self._only.solve
+
+    @property
+    def converged(self) -> bool:
+        """Whether every solver reached its tolerance; a closed form always has."""
+        return all(outcome.solve is None or outcome.solve.converged for outcome in self.outcomes)
+
+    @property
+    def _only(self) -> Outcome:
+        if len(self.outcomes) != 1:
+            raise ValueError(f"term {self.name!r} has {len(self.outcomes)} outcomes, look at .outcomes")
+        return self.outcomes[0]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Where the server's time went, in seconds.
+
+    Attributes:
+        decode: checking the request and turning it into numbers.
+        compute: computing.
+    """
+
+    decode: float
+    compute: float
+
+
+@dataclass(frozen=True)
+class Build:
+    """What computed a result: the same request gives the same bits for the same build.
+
+    Attributes:
+        version: of the server.
+        kernel: the vector kernel that it chose at start.
+    """
+
+    version: str
+    kernel: str
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """An objective's value and gradient.
+
+    Attributes:
+        value: Σ weight·value over the terms.
+        terms: one result per term by its name, in the objective's order.
+        gradients: of `value`, under the names that were asked for (`source.points`), in the shape and number format of
+            the argument.
+        timing: where the server's time went, the one part that a repetition changes.
+        build: what computed it.
+    """
+
+    value: float
+    terms: Mapping[str, TermResult]
+    gradients: Mapping[str, Array]
+    timing: Timing
+    build: Build
+
+    @property
+    def converged(self) -> bool:
+        """Whether every term's solvers reached their tolerance."""
+        return all(term.converged for term in self.terms.values())
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server refuses above.
+
+    Attributes:
+        message_bytes: of one message, in either direction.
+        points: of one measure, or rows of one Gaussian.
+        dimension: of a point.
+        terms: of one objective.
+        window: batches in flight on one stream.
+    """
+
+    message_bytes: int
+    points: int
+    dimension: int
+    terms: int
+    window: int
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """What a server is and what it accepts.
+
+    Attributes:
+        build: what computes.
+        limits: what is refused above.
+        losses: that a term can name.
+    """
+
+    build: Build
+    limits: Limits
+    losses: tuple[str, ...]

@@ -1,0 +1,140 @@
+"""A server of the client's own: found, started on a private Unix socket, and ended with the process."""
+
+from __future__ import annotations
+
+import collections
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from kantor._errors import ServerNotFoundError, ServerStartError
+
+_READY_SECONDS = 20.0  # a start takes some 20 ms; the rest is for a machine that is busy
+_STOP_SECONDS = 10.0
+_LOG_LINES = 1000
+_SOCKET_PATH_BYTES = 100  # the kernel takes 108 on Linux, 104 on macOS
+
+
+def find_binary(binary: str | os.PathLike[str] | None = None) -> Path:
+    """Returns the server's binary.
+
+    That is the argument's, $KANTOR_BINARY's, the package's, PATH's, or that of the checkout which the package is in.
+
+    Raises:
+        ServerNotFoundError: if there is none, or the one that was named is not there.
+    """
+    for named, source in ((binary, "binary="), (os.environ.get("KANTOR_BINARY"), "KANTOR_BINARY=")):
+        if named:
+            if not _is_executable(named):
+                raise ServerNotFoundError(f"{source}{os.fspath(named)} is no executable file")
+            return Path(named)
+    here = Path(__file__).resolve()
+    on_path = shutil.which("kantor")
+    candidates = [here.parent / "bin" / "kantor", *([Path(on_path)] if on_path else [])]
+    if len(here.parents) > 4 and (here.parents[4] / "go.mod").is_file():
+        candidates.append(here.parents[4] / "bin" / "kantor")
+    for candidate in candidates:
+        if _is_executable(candidate):
+            return candidate
+    raise ServerNotFoundError(
+        "no address was given and there is no kantor server to start: build one with `make build` in a checkout of "
+        "kantor and put bin/kantor on PATH or its path into KANTOR_BINARY, or give the address of a running one as "
+        "Client(address) or in KANTOR_ADDRESS"
+    )
+
+
+def _is_executable(path: str | os.PathLike[str]) -> bool:
+    return Path(path).is_file() and os.access(path, os.X_OK)
+
+
+class Server:
+    """A running `kantor serve` on a private socket.
+
+    It reads from a pipe that nobody writes to, and ends when this process is gone, however it went.
+    """
+
+    def __init__(self, binary: Path) -> None:
+        self._pid = os.getpid()
+        self._directory = _private_directory()
+        self._socket = str(Path(self._directory, "kantor.sock"))
+        self.address = f"unix:{self._socket}"
+        self._log: collections.deque[str] = collections.deque(maxlen=_LOG_LINES)
+        try:
+            self._process = subprocess.Popen(
+                [binary, "serve", "--listen", self.address, "--exit-with-stdin", "--log-format", "json"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # an interrupt at the terminal is this process's to handle
+            )
+        except OSError as error:
+            self._remove_directory()
+            raise ServerStartError(f"{binary} cannot be started: {error}") from error
+        self._reader = threading.Thread(target=self._read_log, name="kantor-server-log", daemon=True)
+        self._reader.start()
+        self._wait_until_ready(binary)
+
+    @property
+    def log(self) -> tuple[str, ...]:
+        """The last lines that the server wrote to its standard error, JSON each."""
+        return tuple(self._log)
+
+    def _read_log(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as lines:
+            for line in lines:
+                self._log.append(line.decode(errors="replace").rstrip())
+
+    def _wait_until_ready(self, binary: Path) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        while not _accepts(self._socket):
+            ended = self._process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                self.stop()
+                status = self._process.returncode
+                how = f"ended with status {status}" if ended else f"was not ready after {_READY_SECONDS:g} s"
+                raise ServerStartError("\n".join([f"{binary} serve {how}", *self.log[-10:]]))
+            time.sleep(0.002)
+
+    def stop(self) -> None:
+        """Ends the server and waits for it. In a forked child, whose parent's the server is, it does nothing."""
+        if os.getpid() != self._pid:
+            return
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        # A forked child may hold the pipe open still, so that its end is not seen.
+        for end in (self._process.terminate, self._process.kill):
+            try:
+                self._process.wait(_STOP_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                end()
+        self._process.wait()
+        self._reader.join(_STOP_SECONDS)
+        self._remove_directory()
+
+    def _remove_directory(self) -> None:
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _private_directory() -> str:
+    """Makes a directory that only this user may enter (mode 0700), with a name short enough for a socket in it."""
+    directory = tempfile.mkdtemp(prefix="kantor-")
+    if len(os.fsencode(directory)) + len("/kantor.sock") > _SOCKET_PATH_BYTES:
+        Path(directory).rmdir()
+        directory = tempfile.mkdtemp(prefix="kantor-", dir="/tmp")
+    return directory
+
+
+def _accepts(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+        return True

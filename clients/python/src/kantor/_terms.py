@@ -1,0 +1,135 @@
+"""What to compute: losses with their parameters, weighed and added up.
+
+    kantor.Sinkhorn(blur=0.5) + 4 * kantor.GaussianKl()
+
+is an objective of two terms. A parameter left None has the server's default, which the loss's docstring names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar
+
+Cost = Literal["half_squared_euclidean", "squared_euclidean", "euclidean"]
+Debias = Literal["self", "none"]
+
+_T = TypeVar("_T", bound="Term")
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of an objective: Sinkhorn, Kantorovich or GaussianKl.
+
+    Attributes:
+        weight: factor in the total. A term of weight 0 is computed and reported, and stays out of the total.
+        name: its name in the results; None: `sinkhorn`, `kantorovich`, `kl`. Two terms of one kind need names.
+    """
+
+    weight: float = field(default=1.0, kw_only=True)
+    name: str | None = field(default=None, kw_only=True)
+
+    # A numpy number times a term is a term, not an array of objects.
+    __array_ufunc__ = None
+
+    def __mul__(self: _T, factor: float) -> _T:
+        return replace(self, weight=self.weight * float(factor))
+
+    __rmul__ = __mul__
+
+    def __add__(self, other: Term | Objective) -> Objective:
+        return Objective((self, *terms_of(other)))
+
+
+@dataclass(frozen=True)
+class Sinkhorn(Term):
+    """The Sinkhorn divergence, debiased entropic transport: S = OT(a, b) - ½OT(a, a) - ½OT(b, b).
+
+    OT is the least of <plan, cost> + ε KL(plan, a⊗b) over the plans between a and b, two measures of equal mass.
+    Gradients: `points` and `weights` of both inputs, ε held fixed. Extras: `potentials`.
+
+    Attributes:
+        source: name of the source input, a measure or a prior.
+        target: name of the target input, a measure or a prior.
+        cost: between two points: `half_squared_euclidean` (the default), `squared_euclidean`, `euclidean`.
+        blur: the temperature as a length: ε = blur² for the squared costs, blur for the Euclidean one.
+        epsilon: ε itself, in units of the cost. With neither, a fifth of the target's mean cost to its mean; the result
+            says what it was.
+        debias: which self terms are subtracted: `self` (the default) or `none`, which leaves entropic transport itself.
+        tolerance: L1 marginal error, relative to the mass, at which iterations stop; 1e-3 by default.
+        max_iterations: of each problem; 10,000 by default.
+    """
+
+    source: str = "source"
+    target: str = "target"
+    cost: Cost | None = field(default=None, kw_only=True)
+    blur: float | None = field(default=None, kw_only=True)
+    epsilon: float | None = field(default=None, kw_only=True)
+    debias: Debias | None = field(default=None, kw_only=True)
+    tolerance: float | None = field(default=None, kw_only=True)
+    max_iterations: int | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Kantorovich(Term):
+    """The Kantorovich-Rubinstein dual of the Wasserstein-1 distance: sup E_a h - E_b h over 1-Lipschitz h.
+
+    The value is that of a feasible h, so it is the interval's lower end. Gradients: `points` and `weights` of both
+    inputs with h's heights held fixed. Extras: `potentials`, the values of h.
+
+    Attributes:
+        source: name of the source input, a measure or a prior.
+        target: name of the target input, a measure or a prior.
+        gap: between the bounds, relative to the upper, at which iterations stop; 1e-2 by default.
+        max_iterations: 10,000 by default.
+    """
+
+    source: str = "source"
+    target: str = "target"
+    gap: float | None = field(default=None, kw_only=True)
+    max_iterations: int | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class GaussianKl(Term):
+    """KL(posterior, prior) of diagonal Gaussians: the sum over dimensions, the mean over rows.
+
+    Gradients: `mean` and `log_variance` of both inputs. Extras: `per_dimension`, [D].
+
+    Attributes:
+        posterior: name of a Gaussian input.
+        prior: name of a Gaussian input with as many rows or one; None: N(0, I), which needs no input.
+    """
+
+    posterior: str = "posterior"
+    prior: str | None = None
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A weighted sum of terms, made by adding them up."""
+
+    terms: tuple[Term, ...]
+
+    __array_ufunc__ = None
+
+    def __mul__(self, factor: float) -> Objective:
+        return Objective(tuple(factor * term for term in self.terms))
+
+    __rmul__ = __mul__
+
+    def __add__(self, other: Term | Objective) -> Objective:
+        return Objective((*self.terms, *terms_of(other)))
+
+
+# What may be passed as an objective.
+Terms = Term | Objective | Iterable[Term]
+
+
+def terms_of(terms: Terms) -> tuple[Term, ...]:
+    """Returns the terms of whatever may be passed as an objective."""
+    if isinstance(terms, Term):
+        return (terms,)
+    if isinstance(terms, Objective):
+        return terms.terms
+    return tuple(terms)
