@@ -1,0 +1,126 @@
+package losses
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"math/rand/v2"
+)
+
+// Cloud is a weighted point cloud in binary64, the form in which transport losses compute. It owns its slices.
+type Cloud struct {
+	Name    string    // of the input it came from
+	N, D    int       // points, dimension
+	X       []float64 // [N,D], row-major
+	W       []float64 // [N], non-negative
+	Mass    float64   // Σ W, positive
+	Sampled bool      // from a prior: it has no gradient
+}
+
+// massTolerance is the relative difference of masses up to which two measures count as balanced: that of weights summed in binary32.
+const massTolerance = 1e-6
+
+// Pair returns the clouds of two inputs, which it samples if they are priors. The errors are relative to a loss whose fields "source" and "target" name
+// the inputs.
+func (in Inputs) Pair(source, target string, seed uint64) (a, b *Cloud, err error) {
+	ms, mt := in.measure(source), in.measure(target)
+	switch {
+	case ms == nil && in.prior(source) == nil:
+		return nil, nil, Badf("source", "input %q is a Gaussian, want a measure or a prior", source)
+	case mt == nil && in.prior(target) == nil:
+		return nil, nil, Badf("target", "input %q is a Gaussian, want a measure or a prior", target)
+	case ms == nil && mt == nil:
+		return nil, nil, Badf("target", "source and target are both priors, want at least one measure")
+	}
+	if ms != nil {
+		a = ms.cloud(source)
+	}
+	if mt != nil {
+		b = mt.cloud(target)
+	}
+	if a == nil {
+		a, err = in.prior(source).cloud("source", source, b, seed)
+	}
+	if b == nil {
+		b, err = in.prior(target).cloud("target", target, a, seed)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if a.D != b.D {
+		return nil, nil, Badf("target", "input %q has dimension %d, want %d, that of source %q", target, b.D, a.D, source)
+	}
+	return a, b, nil
+}
+
+// Balance scales b's weights to a's mass where the two differ by rounding, or says that they differ by more. A sampled prior has no mass of its own and
+// takes the other's.
+func Balance(a, b *Cloud) error {
+	switch {
+	case b.Sampled:
+		b.scale(a.Mass)
+		return nil
+	case a.Sampled:
+		a.scale(b.Mass)
+		return nil
+	}
+	if diff := a.Mass - b.Mass; diff > massTolerance*a.Mass || -diff > massTolerance*a.Mass {
+		return Badf("target", "input %q has mass %v, want that of source %q, %v, to 1e-6 of it", b.Name, b.Mass, a.Name, a.Mass)
+	}
+	b.scale(a.Mass)
+	return nil
+}
+
+// scale multiplies the weights so that they sum to mass.
+func (c *Cloud) scale(mass float64) {
+	if c.Mass == mass {
+		return
+	}
+	for i := range c.W {
+		c.W[i] *= mass / c.Mass
+	}
+	c.Mass = mass
+}
+
+func (in Inputs) measure(name string) *Measure { m, _ := in[name].(*Measure); return m }
+
+func (in Inputs) prior(name string) *Prior { p, _ := in[name].(*Prior); return p }
+
+func (m *Measure) cloud(name string) *Cloud {
+	c := &Cloud{Name: name, N: m.Points.Shape[0], D: m.Points.Shape[1], X: m.Points.Float64s()}
+	if m.Weights == nil {
+		c.W, c.Mass = uniform(c.N), 1
+		return c
+	}
+	c.W = m.Weights.Float64s()
+	for _, w := range c.W {
+		c.Mass += w
+	}
+	return c
+}
+
+// cloud samples the prior in the dimension of the measure it is compared with. The generator is ChaCha8 keyed by seed and name alone, so that a prior is
+// the same whichever terms name it.
+func (p *Prior) cloud(field, name string, other *Cloud, seed uint64) (*Cloud, error) {
+	n := p.Size
+	if n == 0 {
+		n = other.N
+	}
+	if n > MaxElements/other.D {
+		return nil, Badf(field, "prior %q is too large: %d samples of dimension %d, want at most %d numbers", name, n, other.D, MaxElements)
+	}
+	key := sha256.Sum256(append(binary.LittleEndian.AppendUint64(nil, seed), name...))
+	random := rand.New(rand.NewChaCha8(key))
+	x := make([]float64, n*other.D)
+	for i := range x {
+		x[i] = random.NormFloat64()
+	}
+	return &Cloud{Name: name, N: n, D: other.D, X: x, W: uniform(n), Mass: 1, Sampled: true}, nil
+}
+
+func uniform(n int) []float64 {
+	w := make([]float64, n)
+	for i := range w {
+		w[i] = 1 / float64(n)
+	}
+	return w
+}

@@ -1,0 +1,13 @@
+package losses
+
+// Limits of one request. They bound memory before anything is allocated, and the longest stretch of work between two looks at a context.
+const (
+	// MaxPoints is the most points of a measure, or rows of a Gaussian.
+	MaxPoints = 1 << 20
+	// MaxDimension is the highest dimension of a point.
+	MaxDimension = 1 << 16
+	// MaxElements is the most numbers that a prior is sampled into: 128 MiB of binary64.
+	MaxElements = 1 << 24
+	// MaxTerms is the most terms of an objective.
+	MaxTerms = 64
+)

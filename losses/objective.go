@@ -1,0 +1,269 @@
+package losses
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Loss is a loss with its parameters, before it has seen data.
+type Loss interface {
+	// Kind is the loss's name on the wire, and the default name of a term.
+	Kind() string
+	// Uses lists the inputs that the loss names, each with the parameter that names it.
+	Uses() []Use
+	// Extras lists what the loss can return on request.
+	Extras() []string
+	// Bind checks parameters and inputs against each other; each input by itself has been checked. An error is an *[InputError] whose Field is
+	// relative to the loss.
+	Bind(inputs Inputs, seed uint64) (Problem, error)
+}
+
+// Use is one input that a loss names.
+type Use struct{ Field, Input string }
+
+// Problem is a loss bound to data. It cannot be wrong.
+type Problem interface {
+	// Work is known before it is done.
+	Work() Work
+	// Solve computes. The only error is the context's.
+	Solve(ctx context.Context, want Want) (TermResult, error)
+}
+
+// Work is what a problem takes at most.
+type Work struct {
+	Pairs      float64 // pairs of points that one iteration visits; elements where nothing iterates
+	Iterations int     // at most
+	Bytes      int64   // of working memory, the inputs' own excluded
+}
+
+// Want is what a problem is asked for beside its value.
+type Want struct {
+	Gradients map[Ref]bool
+	Extras    map[string]bool
+}
+
+// Term is one weighted summand.
+type Term struct {
+	Name   string // empty: the loss's kind
+	Weight float64
+	Loss   Loss
+}
+
+// Objective is what to compute of the inputs.
+type Objective struct {
+	Terms     []Term
+	Gradients []string // "source.points"
+	Extras    []string // "sinkhorn.potentials"
+}
+
+// Evaluation is an objective bound to its inputs, checked and ready.
+type Evaluation struct {
+	terms     []boundTerm
+	gradients map[Ref]Array // the tensors whose gradients are wanted
+}
+
+type boundTerm struct {
+	name    string
+	weight  float64
+	problem Problem
+	want    Want
+}
+
+var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+
+// Bind checks the objective and its inputs. The error is an *[InputError] with the path of what is wrong.
+func (o Objective) Bind(inputs Inputs, seed uint64) (*Evaluation, error) {
+	names, err := o.termNames()
+	if err != nil {
+		return nil, err
+	}
+	if err := o.checkUses(inputs); err != nil {
+		return nil, err
+	}
+	if err := inputs.check(); err != nil {
+		return nil, err
+	}
+	e := &Evaluation{}
+	if e.gradients, err = o.bindGradients(inputs); err != nil {
+		return nil, err
+	}
+	extras, err := o.bindExtras(names)
+	if err != nil {
+		return nil, err
+	}
+	for i, t := range o.Terms {
+		problem, err := t.Loss.Bind(inputs, seed)
+		if err != nil {
+			return nil, o.complete(i, err)
+		}
+		want := Want{Extras: extras[names[i]]}
+		if t.Weight != 0 {
+			want.Gradients = wanted(e.gradients, t.Loss.Uses())
+		}
+		e.terms = append(e.terms, boundTerm{name: names[i], weight: t.Weight, problem: problem, want: want})
+	}
+	return e, nil
+}
+
+// complete puts the path of term i before an error that is relative to its loss.
+func (o Objective) complete(i int, err error) error {
+	if bad, ok := err.(*InputError); ok {
+		return badf(fmt.Sprintf("objective.terms[%d].%s.%s", i, o.Terms[i].Loss.Kind(), bad.Field), "%s", bad.Reason)
+	}
+	return err
+}
+
+func (o Objective) termNames() ([]string, error) {
+	if n := len(o.Terms); n == 0 || n > MaxTerms {
+		return nil, badf("objective.terms", "has %d terms, want 1 to %d", n, MaxTerms)
+	}
+	names := make([]string, len(o.Terms))
+	for i, t := range o.Terms {
+		path := fmt.Sprintf("objective.terms[%d]", i)
+		names[i] = t.Name
+		if t.Name == "" {
+			names[i] = t.Loss.Kind()
+		}
+		switch {
+		case !namePattern.MatchString(names[i]):
+			return nil, badf(path+".name", "is %q, want [a-z][a-z0-9_]*", t.Name)
+		case slices.Contains(names[:i], names[i]):
+			return nil, badf(path+".name", "%q is the name of an earlier term too, want unique names", names[i])
+		case math.IsNaN(t.Weight) || math.IsInf(t.Weight, 0):
+			return nil, badf(path+".weight", "is %v, want a finite number", t.Weight)
+		}
+	}
+	return names, nil
+}
+
+// checkUses refuses an input that is named but not given, and one that is given but not named: a misspelt name must not go unnoticed.
+func (o Objective) checkUses(inputs Inputs) error {
+	given := slices.Sorted(maps.Keys(inputs))
+	used := map[string]bool{}
+	for i, t := range o.Terms {
+		for _, use := range t.Loss.Uses() {
+			if inputs[use.Input] == nil {
+				return o.complete(i, badf(use.Field, "there is no input %q, the inputs are %q", use.Input, given))
+			}
+			used[use.Input] = true
+		}
+	}
+	for _, name := range given {
+		if !namePattern.MatchString(name) {
+			return badf(fmt.Sprintf("inputs[%q]", name), "is no name, want [a-z][a-z0-9_]*")
+		}
+		if !used[name] {
+			return badf(fmt.Sprintf("inputs[%q]", name), "is used by no term, the terms use %q", slices.Sorted(maps.Keys(used)))
+		}
+	}
+	return nil
+}
+
+func (o Objective) bindGradients(inputs Inputs) (map[Ref]Array, error) {
+	refs := make(map[Ref]Array, len(o.Gradients))
+	for i, name := range o.Gradients {
+		path := fmt.Sprintf("objective.gradients[%d]", i)
+		input, field, ok := strings.Cut(name, ".")
+		if !ok {
+			return nil, badf(path, "is %q, want input.field, such as source.points", name)
+		}
+		r := Ref{input, field}
+		if _, twice := refs[r]; twice {
+			return nil, badf(path, "%q is asked for twice", name)
+		}
+		tensor, err := inputs.tensor(r)
+		if err != nil {
+			return nil, badf(path, "is %q, but %v", name, err)
+		}
+		refs[r] = tensor
+	}
+	return refs, nil
+}
+
+// bindExtras returns the wanted extras by term and extra.
+func (o Objective) bindExtras(names []string) (map[string]map[string]bool, error) {
+	extras := map[string]map[string]bool{}
+	for i, name := range o.Extras {
+		path := fmt.Sprintf("objective.extras[%d]", i)
+		term, extra, ok := strings.Cut(name, ".")
+		at := slices.Index(names, term)
+		switch {
+		case !ok:
+			return nil, badf(path, "is %q, want term.extra, such as sinkhorn.potentials", name)
+		case at < 0:
+			return nil, badf(path, "is %q, but there is no term %q, the terms are %q", name, term, names)
+		case !slices.Contains(o.Terms[at].Loss.Extras(), extra):
+			return nil, badf(path, "is %q, but the term's extras are %q", name, o.Terms[at].Loss.Extras())
+		}
+		if extras[term] == nil {
+			extras[term] = map[string]bool{}
+		}
+		extras[term][extra] = true
+	}
+	return extras, nil
+}
+
+// wanted is the part of the gradients that a loss with these inputs contributes to.
+func wanted(gradients map[Ref]Array, uses []Use) map[Ref]bool {
+	want := map[Ref]bool{}
+	for r := range gradients {
+		for _, use := range uses {
+			if use.Input == r.Input {
+				want[r] = true
+			}
+		}
+	}
+	return want
+}
+
+// Work is the sum over the terms, with the most iterations and the most bytes of any: terms are solved one after the other.
+func (e *Evaluation) Work() Work {
+	var total Work
+	for _, t := range e.terms {
+		w := t.problem.Work()
+		total.Pairs += w.Pairs
+		total.Iterations = max(total.Iterations, w.Iterations)
+		total.Bytes = max(total.Bytes, w.Bytes)
+	}
+	return total
+}
+
+// Evaluate computes. Gradients accumulate in binary64 in the order of the terms and are rounded once. The only error is the context's.
+func (e *Evaluation) Evaluate(ctx context.Context) (*Result, error) {
+	result := &Result{Gradients: map[Ref]Array{}}
+	sums := map[Ref][]float64{}
+	for r, tensor := range e.gradients {
+		n := tensor.Shape[0]
+		if len(tensor.Shape) == 2 {
+			n *= tensor.Shape[1]
+		}
+		sums[r] = make([]float64, n)
+	}
+	for _, t := range e.terms {
+		term, err := t.problem.Solve(ctx, t.want)
+		if err != nil {
+			return nil, err
+		}
+		if t.weight != 0 {
+			for _, outcome := range term.Outcomes {
+				result.Value += t.weight * outcome.Value
+			}
+			for r, gradient := range term.Gradients {
+				for i, v := range gradient {
+					sums[r][i] += t.weight * v
+				}
+			}
+		}
+		term.Name, term.Gradients = t.name, nil
+		result.Terms = append(result.Terms, term)
+	}
+	for r, tensor := range e.gradients {
+		result.Gradients[r] = tensor.withValues(sums[r])
+	}
+	return result, nil
+}

@@ -1,0 +1,74 @@
+package losses
+
+// Result is an objective's value and gradient.
+type Result struct {
+	Value     float64       // Σ weight·value over the terms of weight other than 0
+	Terms     []TermResult  // in the objective's order
+	Gradients map[Ref]Array // of Value, in the number format of the input
+}
+
+// TermResult is one summand's value and how far it can be trusted.
+type TermResult struct {
+	Name     string
+	Outcomes []Outcome // one per problem of the batch
+	Warnings []Warning
+	Extras   map[string]Extra
+	// Gradients are those of the unweighted value, in binary64 and the shape of the tensor that Ref names. A loss fills in those that it was asked for;
+	// [Evaluation.Evaluate] takes them away into the total's.
+	Gradients map[Ref][]float64
+}
+
+// Outcome is the answer to one problem.
+type Outcome struct {
+	Value    float64
+	Interval *Interval // nil: the value is closed form, or a warning says why there is none
+	Solve    *Solve    // nil: nothing iterated
+}
+
+// Interval contains the exact value of the finite problem at its temperature, for the numbers as received, rounding included. It says nothing of
+// gradients, of other temperatures, or of the population behind the samples.
+type Interval struct{ Lower, Upper float64 }
+
+// Solve says how an iterative solver ended. That it did not converge is a result, not an error.
+type Solve struct {
+	Converged     bool    // whether the tolerance or the gap was reached
+	Iterations    int     // of the cross problem, annealing included
+	MarginalError float64 // L1, relative to the mass, the largest of the term's problems
+	Epsilon       float64 // the temperature that was used, in units of the cost
+}
+
+// Warning is advice that does not make the result wrong.
+type Warning struct {
+	Code    string // stable, upper snake case
+	Message string // one sentence
+}
+
+// Codes of warnings.
+const (
+	NotConverged        = "NOT_CONVERGED"
+	IntervalUnavailable = "INTERVAL_UNAVAILABLE"
+	InfiniteValue       = "INFINITE_VALUE"
+)
+
+// Extra is something that a term returns on request: *[Array] or *[Potentials].
+type Extra interface{ extra() }
+
+// Potentials are dual variables at the points of a term's measures.
+type Potentials struct {
+	Gauge                  Gauge
+	Source, Target         []float64 // [N], [M]
+	SourceSelf, TargetSelf []float64 // [N], [M]; nil: no self terms
+}
+
+// Gauge says which constant was added to potentials, which are unique only up to one.
+type Gauge int
+
+const (
+	// EqualMeans is f at the source and g at the target with <a,f> = <b,g>.
+	EqualMeans Gauge = 1
+	// ZeroTargetMean is one function h at both with <b,h> = 0.
+	ZeroTargetMean Gauge = 2
+)
+
+func (*Array) extra()      {}
+func (*Potentials) extra() {}
