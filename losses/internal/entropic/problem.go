@@ -1,0 +1,147 @@
+// Package entropic solves entropic optimal transport between two point clouds and bounds its value:
+//
+//	OT = min_P <P,C> + ε KL(P | a⊗b)   over P ≥ 0 with P1 = a, Pᵀ1 = b,   KL(p|q) = Σ p log(p/q) - p + q
+//
+// in the variables of the dual, potentials f and g with P_ij = a_i b_j exp((f_i + g_j - C_ij)/ε). Nothing of size N·M is stored.
+package entropic
+
+import (
+	"context"
+	"math"
+
+	"kantor/losses"
+	"kantor/losses/internal/parallel"
+	"kantor/losses/internal/vec"
+)
+
+// Problem is entropic transport between clouds of equal mass and dimension.
+type Problem struct {
+	Cost    vec.Cost
+	Epsilon float64 // in units of Cost, positive
+	A, B    *losses.Cloud
+}
+
+// side is one of the two clouds together with what a softmin over it needs.
+type side struct {
+	*losses.Cloud
+	logW []float64 // log of the weights, -Inf at 0
+}
+
+func newSide(c *losses.Cloud) side {
+	s := side{Cloud: c, logW: make([]float64, c.N)}
+	for i, w := range c.W {
+		s.logW[i] = math.Log(w)
+	}
+	return s
+}
+
+// heights writes g_j/ε + log b_j, what a softmin over this side adds to the scaled costs.
+func (s side) heights(dst, g []float64, epsilon float64) {
+	for j := range dst {
+		dst[j] = g[j]/epsilon + s.logW[j]
+	}
+}
+
+// rowCost is the work of one row against this side, in units of [parallel.TileCost].
+func (s side) rowCost() int { return s.N * (s.D + 8) }
+
+// columnBlock is the number of columns of this side between two looks at the context.
+func (s side) columnBlock() int { return max(1, min(vec.Columns, parallel.TileCost/(s.D+8))) }
+
+// softmin writes f_i = -ε log Σ_j b_j exp((g_j - C(x_i,y_j))/ε) for the points of x over the points of y. h is scratch of y's length.
+func softmin(ctx context.Context, dst []float64, cost vec.Cost, epsilon float64, x, y side, g, h []float64) error {
+	y.heights(h, g, epsilon)
+	return parallel.Rows(ctx, x.N, y.rowCost(), func(lo, hi int, gate *parallel.Gate) {
+		for i := lo; i < hi; i++ {
+			sum, ok := logSumRow(gate, cost, x.X[i*x.D:(i+1)*x.D], y, h, 1/epsilon)
+			if !ok {
+				return
+			}
+			dst[i] = -epsilon * sum
+		}
+	})
+}
+
+// logSumRow is log Σ_j exp(h_j - C(x,y_j) scale), or false where the gate closed on the way.
+func logSumRow(gate *parallel.Gate, cost vec.Cost, x []float64, y side, h []float64, scale float64) (float64, bool) {
+	sum := vec.EmptyLogSum()
+	ok := eachBlock(gate, y, func(lo, hi int) {
+		sum = sum.AddRow(cost, x, y.X[lo*y.D:hi*y.D], h[lo:hi], scale)
+	})
+	return sum.Log(), ok
+}
+
+// eachBlock calls body for runs of columns of y. Between runs that add up to a tile it asks the gate.
+func eachBlock(gate *parallel.Gate, y side, body func(lo, hi int)) bool {
+	block, done := y.columnBlock(), 0
+	for lo := 0; lo < y.N; lo += block {
+		hi := min(y.N, lo+block)
+		if done += (hi - lo) * (y.D + 8); done > parallel.TileCost {
+			if !gate.Open() {
+				return false
+			}
+			done = 0
+		}
+		body(lo, hi)
+	}
+	return true
+}
+
+// MeanCost is the mean cost from the points of c to a fixed point.
+func MeanCost(cost vec.Cost, c *losses.Cloud, point []float64) float64 {
+	total := 0.0
+	for i := range c.N {
+		total += c.W[i] / c.Mass * cost.Of(c.X[i*c.D:(i+1)*c.D], point)
+	}
+	return total
+}
+
+// Mean is the weighted mean of the points.
+func Mean(c *losses.Cloud) []float64 {
+	mean := make([]float64, c.D)
+	for i := range c.N {
+		w := c.W[i] / c.Mass
+		for j, v := range c.X[i*c.D : (i+1)*c.D] {
+			mean[j] += w * v
+		}
+	}
+	return mean
+}
+
+// spread is an upper bound on the costs between the clouds, up to rounding: the cost of the diagonal of their bounding box.
+func (p Problem) spread() float64 {
+	lo, hi := make([]float64, p.A.D), make([]float64, p.A.D)
+	for j := range lo {
+		lo[j], hi[j] = math.Inf(1), math.Inf(-1)
+	}
+	for _, c := range []*losses.Cloud{p.A, p.B} {
+		for i, v := range c.X {
+			j := i % c.D
+			lo[j], hi[j] = min(lo[j], v), max(hi[j], v)
+		}
+	}
+	return p.Cost.Of(hi, lo)
+}
+
+// resolution is the smallest temperature, as a part of the largest cost, at which binary64 still resolves a plan: exponents are then right to 2^-12.
+const resolution = 1.0 / (1 << 40)
+
+// Resolution is the lowest temperature that [Problem.Check] accepts.
+func (p Problem) Resolution() float64 { return resolution * p.spread() }
+
+// CheckCosts says whether the costs can be computed. The error is relative to a loss.
+func (p Problem) CheckCosts() error {
+	if !(p.spread() <= math.MaxFloat64/1e8) {
+		return losses.Badf("source", "the points of %q and %q are too far apart: the cost overflows binary64", p.A.Name, p.B.Name)
+	}
+	return nil
+}
+
+// CheckTemperature says whether binary64 resolves the plan. The error is relative to a loss; field is the parameter that set the temperature.
+func (p Problem) CheckTemperature(field string) error {
+	if lowest := p.Resolution(); p.Epsilon < lowest {
+		return losses.Badf(field, "gives a temperature of %.3g, want at least %.3g, 2^-40 of the largest cost: below that binary64 does not resolve the plan",
+			p.Epsilon, lowest)
+	}
+	return nil
+}
