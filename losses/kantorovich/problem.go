@@ -1,0 +1,152 @@
+package kantorovich
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/floats"
+
+	"kantor/losses"
+	"kantor/losses/internal/entropic"
+)
+
+// problem is a dual bound to its clouds.
+type problem struct {
+	entropic.Problem
+	gap           float64
+	maxIterations int
+}
+
+// potential is h at the points of both clouds, with the cones that are active there.
+type potential struct {
+	g            []float64 // heights of the cones
+	hx, hy       []float64 // [N], [M]
+	atX, atY     []int     // the cone that is the least at each point
+	value        float64   // <a,h> - <b,h>
+	lower, upper float64   // on W1
+}
+
+// The path of temperatures, relative to the mean cost: the gap between the bounds is about proportional to them.
+const (
+	firstTemperature = 0.25
+	lastTemperature  = 1e-5
+	// stageIterations are spent on one temperature at most: a lower one does more for the gap than a smaller marginal error.
+	stageIterations = 250
+)
+
+// Work implements [losses.Problem].
+func (p *problem) Work() losses.Work {
+	n, m := float64(p.A.N), float64(p.B.N)
+	return losses.Work{Pairs: n * m, Iterations: p.maxIterations, Bytes: int64(8 * (n + m) * float64(p.A.D+40))}
+}
+
+// Solve implements [losses.Problem].
+func (p *problem) Solve(ctx context.Context, want losses.Want) (losses.TermResult, error) {
+	run := *p // its temperature falls; the problem itself stays as it was bound
+	solution, h, err := run.descend(ctx)
+	if err != nil {
+		return losses.TermResult{}, err
+	}
+	result := losses.TermResult{Gradients: p.gradients(want, h)}
+	solve := losses.Solve{Converged: p.closed(h), Iterations: solution.Iterations, MarginalError: solution.MarginalError, Epsilon: run.Epsilon}
+	outcome := losses.Outcome{Value: h.value, Solve: &solve}
+	outcome.Interval = entropic.Widen(h.lower, h.upper, 0, h.value)
+	result.Outcomes = []losses.Outcome{outcome}
+	if !solve.Converged {
+		result.Warnings = []losses.Warning{{Code: losses.NotConverged, Message: fmt.Sprintf(
+			"the bounds are %.2g of the upper one apart after %d iterations, gap %.2g: raise max_iterations or the gap",
+			(h.upper-h.lower)/h.upper, solution.Iterations, p.gap)}}
+	}
+	if want.Extras["potentials"] {
+		result.Extras = map[string]losses.Extra{"potentials": p.centred(h)}
+	}
+	return result, nil
+}
+
+// descend lowers the temperature until the bounds are close enough. It keeps the best potential and the best upper bound, which need not be the last.
+func (p *problem) descend(ctx context.Context) (*entropic.Solution, *potential, error) {
+	mean := entropic.MeanCost(p.Cost, p.A, entropic.Mean(p.B)) + entropic.MeanCost(p.Cost, p.B, entropic.Mean(p.B))
+	if mean == 0 {
+		mean = 1 // all points coincide
+	}
+	path := entropic.NewPath(p.Problem)
+	var best *potential
+	for relative := firstTemperature; ; relative /= 2 {
+		p.Epsilon = max(relative*mean, p.Resolution())
+		options := entropic.Options{Tolerance: p.gap / 4, MaxIterations: min(p.maxIterations, path.Iterations()+stageIterations)}
+		solution, err := path.Solve(ctx, p.Epsilon, options)
+		if err != nil {
+			return nil, nil, err
+		}
+		h, err := p.bound(ctx, solution)
+		if err != nil {
+			return nil, nil, err
+		}
+		best = h.better(best)
+		if p.closed(best) || solution.Iterations >= p.maxIterations || relative < lastTemperature {
+			return solution, best, nil
+		}
+	}
+}
+
+// closed reports whether the bounds are within the gap.
+func (p *problem) closed(h *potential) bool { return h.upper-h.lower <= p.gap*h.upper }
+
+// better returns the potential of the larger value with the smaller of both upper bounds.
+func (h *potential) better(other *potential) *potential {
+	if other == nil {
+		return h
+	}
+	upper := min(h.upper, other.upper)
+	if other.value > h.value {
+		h = other
+	}
+	h.upper = upper
+	return h
+}
+
+// bound makes h from the potentials of the target and evaluates it.
+func (p *problem) bound(ctx context.Context, s *entropic.Solution) (*potential, error) {
+	a, b := p.A, p.B
+	h := &potential{g: append([]float64(nil), s.G...), hx: make([]float64, a.N), hy: make([]float64, b.N),
+		atX: make([]int, a.N), atY: make([]int, b.N)}
+	// h is unique up to a constant. Heights around 0 keep the rounding small.
+	floats.AddConst(-floats.Dot(b.W, h.g)/b.Mass, h.g)
+	if err := entropic.CTransform(ctx, h.hx, h.atX, p.Cost, a, b, h.g); err != nil {
+		return nil, err
+	}
+	if err := entropic.CTransform(ctx, h.hy, h.atY, p.Cost, b, b, h.g); err != nil {
+		return nil, err
+	}
+	upper, maxCost, err := entropic.TransportCost(ctx, p.Problem, s)
+	if err != nil {
+		return nil, err
+	}
+	h.value = floats.Dot(a.W, h.hx) - floats.Dot(b.W, h.hy)
+	h.lower, h.upper = h.value-p.rounding(h, maxCost), upper
+	return h, nil
+}
+
+// rounding bounds the error of the computed value of h: h is exactly 1-Lipschitz for the heights as they are, a distance is right to D+3 roundings, a
+// minimum is as right as its candidates, and the sums add a rounding a summand.
+func (p *problem) rounding(h *potential, maxCost float64) float64 {
+	// maxCost is over the pairs of a and b; two points of b are at most twice as far apart.
+	size := 2 * p.A.Mass * (2*maxCost + floats.Norm(h.g, math.Inf(1)))
+	for i, v := range h.hx {
+		size += p.A.W[i] * math.Abs(v)
+	}
+	for j, v := range h.hy {
+		size += p.B.W[j] * math.Abs(v)
+	}
+	return 2 * entropic.Gamma(p.A.D+p.A.N+p.B.N+64) * size
+}
+
+// centred returns h with a mean of 0 over the target.
+func (p *problem) centred(h *potential) *losses.Potentials {
+	out := &losses.Potentials{Gauge: losses.ZeroTargetMean, Source: append([]float64(nil), h.hx...), Target: append([]float64(nil), h.hy...)}
+	shift := -floats.Dot(p.B.W, h.hy) / p.B.Mass
+	floats.AddConst(shift, out.Source)
+	floats.AddConst(shift, out.Target)
+	return out
+}
