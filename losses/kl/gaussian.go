@@ -1,0 +1,163 @@
+// Package kl computes Kullback-Leibler divergences in closed form.
+package kl
+
+import (
+	"context"
+	"math"
+
+	"gonum.org/v1/gonum/floats"
+
+	"kantor/losses"
+)
+
+// Gaussian is KL(posterior, prior) of Gaussians with diagonal covariance: the sum over dimensions, the mean over rows, which is the convention of the
+// evidence lower bound (Kingma and Welling 2014, appendix B).
+//
+//	KL(N(μ,e^v), N(m,e^w)) = ½ Σ_d [ (μ-m)² e^{-w} + e^{v-w} - (v-w) - 1 ]
+//
+// It is +Inf, with a warning, where a variance or a squared distance overflows binary64.
+type Gaussian struct {
+	Posterior string // name of a Gaussian input
+	Prior     string // name of a Gaussian input with as many rows or one; empty: N(0, I)
+}
+
+// Kind implements [losses.Loss].
+func (Gaussian) Kind() string { return "kl" }
+
+// Uses implements [losses.Loss].
+func (g Gaussian) Uses() []losses.Use {
+	uses := []losses.Use{{Field: "posterior", Input: g.Posterior}}
+	if g.Prior != "" {
+		uses = append(uses, losses.Use{Field: "prior", Input: g.Prior})
+	}
+	return uses
+}
+
+// Extras implements [losses.Loss].
+func (Gaussian) Extras() []string { return []string{"per_dimension"} }
+
+// Bind implements [losses.Loss].
+func (g Gaussian) Bind(inputs losses.Inputs, _ uint64) (losses.Problem, error) {
+	posterior, ok := inputs[g.Posterior].(*losses.Gaussian)
+	if !ok {
+		return nil, losses.Badf("posterior", "input %q is no Gaussian", g.Posterior)
+	}
+	p := &gaussianProblem{Gaussian: g, n: posterior.Mean.Shape[0], d: posterior.Mean.Shape[1]}
+	p.mean, p.logVariance = posterior.Mean.Float64s(), posterior.LogVariance.Float64s()
+	if g.Prior == "" {
+		p.priorMean, p.priorLogVariance = make([]float64, p.d), make([]float64, p.d)
+		p.priorRows = 1
+		return p, nil
+	}
+	prior, ok := inputs[g.Prior].(*losses.Gaussian)
+	if !ok {
+		return nil, losses.Badf("prior", "input %q is no Gaussian", g.Prior)
+	}
+	if rows, d := prior.Mean.Shape[0], prior.Mean.Shape[1]; d != p.d || rows != 1 && rows != p.n {
+		return nil, losses.Badf("prior", "input %q has shape %v, want [%d,%d] or [1,%d]", g.Prior, prior.Mean.Shape, p.n, p.d, p.d)
+	}
+	p.priorMean, p.priorLogVariance = prior.Mean.Float64s(), prior.LogVariance.Float64s()
+	p.priorRows = prior.Mean.Shape[0]
+	return p, nil
+}
+
+type gaussianProblem struct {
+	Gaussian
+	n, d                        int
+	mean, logVariance           []float64 // [n,d]
+	priorRows                   int       // n, or 1 for a prior that all rows share
+	priorMean, priorLogVariance []float64 // [priorRows,d]
+}
+
+// Work implements [losses.Problem].
+func (p *gaussianProblem) Work() losses.Work {
+	return losses.Work{Pairs: float64(p.n * p.d), Iterations: 1, Bytes: int64(8 * p.d)}
+}
+
+// Solve implements [losses.Problem].
+func (p *gaussianProblem) Solve(ctx context.Context, want losses.Want) (losses.TermResult, error) {
+	perDimension, err := p.perDimension(ctx)
+	if err != nil {
+		return losses.TermResult{}, err
+	}
+	value := floats.Sum(perDimension)
+	result := losses.TermResult{Outcomes: []losses.Outcome{{Value: value}}, Gradients: map[losses.Ref][]float64{}}
+	if math.IsInf(value, 1) {
+		result.Warnings = []losses.Warning{{Code: losses.InfiniteValue,
+			Message: "the divergence overflows binary64: a variance or the distance of the means is out of proportion to the prior's variance"}}
+	}
+	if want.Extras["per_dimension"] {
+		extra := losses.NewArray(perDimension, p.d)
+		result.Extras = map[string]losses.Extra{"per_dimension": &extra}
+	}
+	p.addGradients(want, result.Gradients)
+	return result, nil
+}
+
+// perDimension is the mean over rows, [d].
+func (p *gaussianProblem) perDimension(ctx context.Context) ([]float64, error) {
+	out := make([]float64, p.d)
+	for i := range p.n {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		q := p.priorRow(i)
+		for j := range p.d {
+			delta, gap := p.mean[i*p.d+j]-p.priorMean[q+j], p.logVariance[i*p.d+j]-p.priorLogVariance[q+j]
+			quadratic := 0.0 // where the means agree, also at a prior variance that underflows: not 0·Inf
+			if delta != 0 {
+				quadratic = delta * delta * math.Exp(-p.priorLogVariance[q+j])
+			}
+			// e^gap - gap - 1 by expm1: near gap = 0 the terms of the plain sum cancel.
+			out[j] += 0.5 * (quadratic + (math.Expm1(gap) - gap)) / float64(p.n)
+		}
+	}
+	return out, nil
+}
+
+// priorRow is where the prior of row i starts.
+func (p *gaussianProblem) priorRow(i int) int {
+	if p.priorRows == 1 {
+		return 0
+	}
+	return i * p.d
+}
+
+// addGradients adds what is wanted. An input that is both posterior and prior gets the sum.
+func (p *gaussianProblem) addGradients(want losses.Want, into map[losses.Ref][]float64) {
+	slot := func(input, field string, n int) []float64 {
+		ref := losses.Ref{Input: input, Field: field}
+		if !want.Gradients[ref] {
+			return nil
+		}
+		if into[ref] == nil {
+			into[ref] = make([]float64, n)
+		}
+		return into[ref]
+	}
+	gMean, gLogVariance := slot(p.Posterior, "mean", p.n*p.d), slot(p.Posterior, "log_variance", p.n*p.d)
+	gPriorMean, gPriorLogVariance := slot(p.Prior, "mean", p.priorRows*p.d), slot(p.Prior, "log_variance", p.priorRows*p.d)
+	scale := 1 / float64(p.n)
+	for i := range p.n {
+		q := p.priorRow(i)
+		for j := range p.d {
+			k := i*p.d + j
+			delta, gap := p.mean[k]-p.priorMean[q+j], p.logVariance[k]-p.priorLogVariance[q+j]
+			pull := 0.0 // (μ-m)/variance; as in perDimension, never 0·Inf
+			if delta != 0 {
+				pull = delta * math.Exp(-p.priorLogVariance[q+j])
+			}
+			addAt(gMean, k, scale*pull)
+			addAt(gLogVariance, k, scale*0.5*math.Expm1(gap))
+			addAt(gPriorMean, q+j, -scale*pull)
+			addAt(gPriorLogVariance, q+j, -scale*0.5*(delta*pull+math.Expm1(gap)))
+		}
+	}
+}
+
+// addAt adds v to dst[i]; a nil dst is a gradient that nobody wants.
+func addAt(dst []float64, i int, v float64) {
+	if dst != nil {
+		dst[i] += v
+	}
+}
