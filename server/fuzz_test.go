@@ -1,0 +1,174 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	kantorv1 "kantor/gen/kantor/v1"
+	"kantor/losses"
+)
+
+// FuzzDecodeTensor wants no panic, nothing but InputErrors, and an array that is the tensor's bytes and no more.
+func FuzzDecodeTensor(f *testing.F) {
+	f.Add(int32(1), int64(1), int64(1), uint8(2), []byte{0, 0, 0, 0})
+	f.Add(int32(2), int64(1), int64(2), uint8(2), make([]byte, 16))
+	f.Add(int32(2), int64(0), int64(math.MaxInt64), uint8(2), []byte{})
+	f.Add(int32(2), int64(1<<20), int64(1<<20), uint8(5), []byte{1})
+	f.Add(int32(1), int64(math.MinInt64), int64(-1), uint8(2), make([]byte, 4))
+	f.Add(int32(9), int64(1), int64(1), uint8(0), make([]byte, 4))
+	f.Add(int32(1), int64(1), int64(1), uint8(255), make([]byte, 4))
+	f.Fuzz(func(t *testing.T, dtype int32, even, odd int64, rank uint8, data []byte) {
+		shape := make([]int64, rank)
+		for i := range shape {
+			shape[i] = even
+			if i%2 == 1 {
+				shape[i] = odd
+			}
+		}
+		a, err := decodeTensor("x", &kantorv1.Tensor{Dtype: kantorv1.Dtype(dtype), Shape: shape, Data: data})
+		if err != nil {
+			wantInputError(t, err)
+			return
+		}
+		if bytes := 4*len(a.F32) + 8*len(a.F64); bytes != len(data) {
+			t.Errorf("%d bytes became %d", len(data), bytes)
+		}
+	})
+}
+
+// FuzzDecodeRequest wants of any bytes no panic, nothing but InputErrors, and no more memory than a multiple of what was sent.
+func FuzzDecodeRequest(f *testing.F) {
+	for _, req := range conformanceRequests(f) {
+		raw, err := proto.Marshal(req)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var req kantorv1.EvaluateRequest
+		if proto.Unmarshal(raw, &req) != nil {
+			return
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		objective, inputs, err := decode(&req)
+		runtime.ReadMemStats(&after)
+		// Paths and names of fields cost a few hundred bytes each, for a few bytes sent; tensors cost themselves.
+		if used, limit := after.TotalAlloc-before.TotalAlloc, uint64(1<<20+1000*len(raw)); used > limit {
+			t.Errorf("%d bytes took %d to decode, want at most %d", len(raw), used, limit)
+		}
+		if err != nil {
+			wantInputError(t, err)
+			return
+		}
+		// A sampled prior is the one thing that is larger than what was sent; losses bounds it by MaxElements.
+		for name, input := range inputs {
+			if p, ok := input.(*losses.Prior); ok && p.Size > 1000 {
+				p.Size = 1000
+				inputs[name] = p
+			}
+		}
+		if _, err := objective.Bind(inputs, req.GetSeed()); err != nil {
+			wantInputError(t, err)
+		}
+	})
+}
+
+// FuzzStreamFrame wants of any frame, first or later, an answer, a failure or a refusal, and no panic.
+func FuzzStreamFrame(f *testing.F) {
+	open := &kantorv1.EvaluateStreamRequest{Message: &kantorv1.EvaluateStreamRequest_Open{Open: klOpen()}}
+	batch := &kantorv1.EvaluateStreamRequest{Message: &kantorv1.EvaluateStreamRequest_Batch{
+		Batch: &kantorv1.Batch{Id: 1, Inputs: klInputs(1), Overrides: map[string]float64{"kl.weight": 2}},
+	}}
+	for _, frames := range [][2]*kantorv1.EvaluateStreamRequest{{open, batch}, {open, open}, {batch, open}, {open, {}}} {
+		var raw [2][]byte
+		for i, m := range frames {
+			var err error
+			if raw[i], err = proto.Marshal(m); err != nil {
+				f.Fatal(err)
+			}
+		}
+		f.Add(raw[0], raw[1])
+	}
+	srv, err := New(Config{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { srv.Drain(0) })
+	// What is computed is not the matter here.
+	srv.evaluator.solve = func(*losses.Evaluation, context.Context) (*losses.Result, error) { return &losses.Result{}, nil }
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		st := newStream(srv, nil)
+		for _, raw := range [][]byte{first, second} {
+			var m kantorv1.EvaluateStreamRequest
+			if proto.Unmarshal(raw, &m) != nil {
+				return
+			}
+			if err := st.receive(t.Context(), frame{message: &m}); err != nil {
+				wantInputError(t, err)
+				return
+			}
+		}
+		st.workers.Wait()
+		close(st.finished)
+		for done := range st.finished {
+			done.answer.message = done.message
+		}
+		for _, a := range st.queue {
+			if failure := a.message.GetFailure(); failure.GetStatus().GetCode() == int32(codes.Internal) {
+				t.Errorf("got %v", status.FromProto(failure.GetStatus()))
+			}
+		}
+	})
+}
+
+func wantInputError(t *testing.T, err error) {
+	t.Helper()
+	var bad *losses.InputError
+	if !errors.As(err, &bad) || bad.Field == "" || bad.Reason == "" {
+		t.Errorf("got %v, want an InputError with a field and a reason", err)
+	}
+}
+
+// conformanceRequests are the requests of testdata/conformance.
+func conformanceRequests(tb testing.TB) []*kantorv1.EvaluateRequest {
+	tb.Helper()
+	files, err := filepath.Glob("../testdata/conformance/*.json")
+	if err != nil || len(files) == 0 {
+		tb.Fatalf("no cases: %v", err)
+	}
+	var requests []*kantorv1.EvaluateRequest
+	for _, file := range files {
+		requests = append(requests, conformanceRequest(tb, file))
+	}
+	return requests
+}
+
+func conformanceRequest(tb testing.TB, file string) *kantorv1.EvaluateRequest {
+	tb.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var c struct{ Request json.RawMessage }
+	if err := json.Unmarshal(text, &c); err != nil {
+		tb.Fatalf("%s: %v", file, err)
+	}
+	req := &kantorv1.EvaluateRequest{}
+	if err := protojson.Unmarshal(c.Request, req); err != nil {
+		tb.Fatalf("%s: %v", file, err)
+	}
+	return req
+}

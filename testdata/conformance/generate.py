@@ -1,0 +1,336 @@
+"""Writes the conformance cases beside this file. Every expected number is computed here from a closed form, never by kantor."""
+
+import base64
+import json
+import math
+import pathlib
+import struct
+
+HERE = pathlib.Path(__file__).parent
+
+F32, F64 = "DTYPE_FLOAT32", "DTYPE_FLOAT64"
+
+
+def tensor(shape, values, dtype=F64):
+    """A kantor.v1.Tensor in protobuf's JSON form."""
+    code = "f" if dtype == F32 else "d"
+    data = struct.pack(f"<{len(values)}{code}", *values)
+    return {"dtype": dtype, "shape": [str(extent) for extent in shape], "data": base64.b64encode(data).decode()}
+
+
+def measure(points, weights=None, dtype=F64):
+    """An Input that is a measure; points are rows."""
+    flat = [x for row in points for x in row]
+    out = {"points": tensor([len(points), len(points[0])], flat, dtype)}
+    if weights is not None:
+        out["weights"] = tensor([len(weights)], weights, dtype)
+    return {"measure": out}
+
+
+def gaussian(mean, log_variance, dtype=F64):
+    """An Input that is a Gaussian; mean and log_variance are rows."""
+    shape = [len(mean), len(mean[0])]
+    return {
+        "gaussian": {
+            "mean": tensor(shape, [x for row in mean for x in row], dtype),
+            "logVariance": tensor(shape, [x for row in log_variance for x in row], dtype),
+        }
+    }
+
+
+def request(terms, inputs, gradients=(), extras=(), seed=0):
+    """An EvaluateRequest."""
+    objective = {"terms": terms}
+    if gradients:
+        objective["gradients"] = list(gradients)
+    if extras:
+        objective["extras"] = list(extras)
+    out = {"objective": objective, "inputs": inputs}
+    if seed:
+        out["seed"] = str(seed)
+    return out
+
+
+def gradient(shape, values, tolerance, dtype=F64):
+    """An expected gradient."""
+    return {"dtype": dtype, "shape": shape, "values": values, "tolerance": tolerance}
+
+
+def number(x):
+    """JSON has no infinity; protobuf's JSON form writes it as a string."""
+    return "Infinity" if x == math.inf else x
+
+
+def write(name, source, req, **rest):
+    case = {"name": name, "source": source, "request": req, **rest}
+    (HERE / f"{name}.json").write_text(json.dumps(case, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def good(name, source, req, value, tolerance, terms, gradients=None):
+    expect = {"value": number(value), "tolerance": tolerance, "terms": terms}
+    if gradients:
+        expect["gradients"] = gradients
+    write(name, source, req, expect=expect)
+
+
+def refused(name, source, req, field):
+    write(name, source, req, error={"code": "INVALID_ARGUMENT", "field": field})
+
+
+def kl_of(mu, v, m=0.0, w=0.0):
+    """KL(N(mu, e^v), N(m, e^w))."""
+    return 0.5 * ((mu - m) ** 2 * math.exp(-w) + math.exp(v - w) - (v - w) - 1)
+
+
+KINGMA = "Kingma and Welling 2014, appendix B: KL(N(μ,σ²), N(0,1)) = ½(μ² + σ² - ln σ² - 1)"
+DIRAC = "Two Diracs: the only plan puts all mass on the pair, so OT = c(x,y) for every ε and the self terms are 0"
+TRANSLATION = (
+    "Translation y = x + v: OT_ε(a, τ_v a) = OT_ε(a, a) + ½|v|² because |x-y-v|² differs from |x-y|² by terms that the marginals fix, so S = ½|v|² for "
+    "every ε (Feydy et al. 2019) and ∂S/∂x_i = -a_i v"
+)
+
+
+def kl_cases():
+    mu, v = 0.5, math.log(0.25)
+    value = kl_of(mu, v)
+    for name, dtype, tolerance in (("kl_standard_normal", F64, 1e-12), ("kl_standard_normal_float32", F32, 1e-6)):
+        good(
+            name,
+            KINGMA + "; gradients μ and ½(σ² - 1)",
+            request([{"kl": {}}], {"posterior": gaussian([[mu]], [[v]], dtype)}, ["posterior.mean", "posterior.log_variance"]),
+            value,
+            tolerance,
+            {"kl": {"value": value, "tolerance": tolerance}},
+            {
+                "posterior.mean": gradient([1, 1], [mu], tolerance, dtype),
+                "posterior.log_variance": gradient([1, 1], [0.5 * (math.exp(v) - 1)], tolerance, dtype),
+            },
+        )
+    rows = [[(0.0, 0.0), (1.0, math.log(2.0))], [(-2.0, math.log(0.5)), (0.5, 0.0)]]
+    value = sum(kl_of(*cell) for row in rows for cell in row) / 2
+    good(
+        "kl_rows",
+        KINGMA + "; the sum over dimensions, the mean over rows",
+        request([{"kl": {}}], {"posterior": gaussian([[c[0] for c in r] for r in rows], [[c[1] for c in r] for r in rows])}, ["posterior.mean"]),
+        value,
+        1e-12,
+        {"kl": {"value": value, "tolerance": 1e-12}},
+        {"posterior.mean": gradient([2, 2], [0.0, 0.5, -1.0, 0.25], 1e-12)},
+    )
+    mu, v, m, w = 2.0, 0.0, 1.0, math.log(4.0)
+    value = kl_of(mu, v, m, w)
+    good(
+        "kl_other_gaussian",
+        "KL(N(μ,e^v), N(m,e^w)) = ½[(μ-m)² e^-w + e^(v-w) - (v-w) - 1]; gradients (μ-m)e^-w, ½(e^(v-w) - 1), -(μ-m)e^-w, "
+        "-½((μ-m)² e^-w + e^(v-w) - 1)",
+        request(
+            [{"name": "beta", "weight": 4, "kl": {"posterior": "q", "prior": "p"}}],
+            {"q": gaussian([[mu]], [[v]]), "p": gaussian([[m]], [[w]])},
+            ["q.mean", "q.log_variance", "p.mean", "p.log_variance"],
+        ),
+        4 * value,
+        1e-12,
+        {"beta": {"value": value, "tolerance": 1e-12}},
+        {
+            "q.mean": gradient([1, 1], [4 * (mu - m) * math.exp(-w)], 1e-12),
+            "q.log_variance": gradient([1, 1], [4 * 0.5 * (math.exp(v - w) - 1)], 1e-12),
+            "p.mean": gradient([1, 1], [-4 * (mu - m) * math.exp(-w)], 1e-12),
+            "p.log_variance": gradient([1, 1], [-4 * 0.5 * ((mu - m) ** 2 * math.exp(-w) + math.exp(v - w) - 1)], 1e-12),
+        },
+    )
+    good(
+        "kl_infinite_weight_zero",
+        "A variance of e^1000 is above the largest binary64, so the value is infinite; a term of weight 0 stays out of the total",
+        request(
+            [{"name": "off", "weight": 0, "kl": {"posterior": "wide"}}, {"kl": {}}],
+            {"wide": gaussian([[0.0]], [[1000.0]]), "posterior": gaussian([[1.0]], [[0.0]])},
+            ["posterior.mean", "wide.mean"],
+        ),
+        0.5,
+        1e-12,
+        {"off": {"value": "Infinity", "tolerance": 0, "warnings": ["INFINITE_VALUE"]}, "kl": {"value": 0.5, "tolerance": 1e-12}},
+        {"posterior.mean": gradient([1, 1], [1.0], 1e-12), "wide.mean": gradient([1, 1], [0.0], 0)},
+    )
+
+
+def dirac_cases():
+    a = 3.0
+    for cost, value, slope in (("HALF_SQUARED_EUCLIDEAN", a * a / 2, a), ("SQUARED_EUCLIDEAN", a * a, 2 * a), ("EUCLIDEAN", a, 1.0)):
+        for epsilon in (0.01, 10.0):
+            good(
+                f"sinkhorn_dirac_{cost.lower()}_{'cold' if epsilon < 1 else 'hot'}",
+                DIRAC,
+                request(
+                    [{"sinkhorn": {"cost": "COST_" + cost, "epsilon": epsilon}}],
+                    {"source": measure([[0.0]]), "target": measure([[a]])},
+                    ["source.points", "target.points"],
+                ),
+                value,
+                1e-9,
+                {"sinkhorn": {"value": value, "tolerance": 1e-9, "contains": value, "converged": True}},
+                {"source.points": gradient([1, 1], [-slope], 1e-9), "target.points": gradient([1, 1], [slope], 1e-9)},
+            )
+    good(
+        "kantorovich_dirac",
+        "Two Diracs: W1 = |x-y|",
+        request([{"kantorovich": {}}], {"source": measure([[0.0, 0.0]]), "target": measure([[3.0, 4.0]])}, ["source.points"]),
+        5.0,
+        1e-9,
+        {"kantorovich": {"value": 5.0, "tolerance": 1e-9, "contains": 5.0}},
+        {"source.points": gradient([1, 2], [-0.6, -0.8], 1e-9)},
+    )
+    y, b = [1.0, 3.0], [0.25, 0.75]
+    half = sum(w * x * x / 2 for w, x in zip(b, y))
+    good(
+        "sinkhorn_one_to_many",
+        "One source point: the only plan is the product a⊗b, which costs no entropy, so OT = Σ b_j c(x,y_j) for every ε and ∂OT/∂y_j = b_j (y_j - x)",
+        request(
+            [{"sinkhorn": {"epsilon": 0.3, "debias": "DEBIAS_NONE"}}],
+            {"source": measure([[0.0]]), "target": measure([[x] for x in y], b)},
+            ["target.points"],
+        ),
+        half,
+        1e-9,
+        {"sinkhorn": {"value": half, "tolerance": 1e-9, "contains": half, "converged": True}},
+        {"target.points": gradient([2, 1], [w * x for w, x in zip(b, y)], 1e-9)},
+    )
+
+
+def cloud_cases():
+    x = [[0.0, 0.0], [1.0, 0.5], [-0.5, 2.0]]
+    v = [2.0, -1.0]
+    y = [[p[0] + v[0], p[1] + v[1]] for p in x]
+    value = (v[0] ** 2 + v[1] ** 2) / 2
+    for name, dtype in (("sinkhorn_translation", F64), ("sinkhorn_translation_float32", F32)):
+        good(
+            name,
+            TRANSLATION,
+            request([{"sinkhorn": {"epsilon": 0.5, "tolerance": 1e-9}}], {"source": measure(x, None, dtype), "target": measure(y, None, dtype)}, ["source.points"]),
+            value,
+            1e-6,
+            {"sinkhorn": {"value": value, "tolerance": 1e-6, "contains": value, "converged": True}},
+            {"source.points": gradient([3, 2], [-v[0] / 3, -v[1] / 3] * 3, 1e-5, dtype)},
+        )
+    good(
+        "sinkhorn_permutation",
+        "A measure against itself in another order: S = 0",
+        request([{"sinkhorn": {"blur": 0.5, "tolerance": 1e-9}}], {"source": measure(x), "target": measure([x[2], x[0], x[1]])}, ["source.points"]),
+        0.0,
+        1e-8,
+        {"sinkhorn": {"value": 0.0, "tolerance": 1e-8, "contains": 0.0, "converged": True}},
+        {"source.points": gradient([3, 2], [0.0] * 6, 1e-6)},
+    )
+    k, epsilon = 0.5, 0.25
+    value = -epsilon * math.log((1 + math.exp(-k / epsilon)) / 2)
+    good(
+        "sinkhorn_two_points",
+        "Two points at distance 1 against themselves, uniform: by symmetry f and g are constant, f + g = -ε ln(½ + ½e^(-c/ε)) with c = ½, and that is OT",
+        request(
+            [{"sinkhorn": {"epsilon": epsilon, "debias": "DEBIAS_NONE"}}],
+            {"source": measure([[0.0], [1.0]]), "target": measure([[0.0], [1.0]])},
+        ),
+        value,
+        1e-9,
+        {"sinkhorn": {"value": value, "tolerance": 1e-9, "contains": value, "converged": True}},
+    )
+    good(
+        "kantorovich_line",
+        "On a line W1 is the mean distance of the sorted points: {0,1,3} to {5,6,8} is 5",
+        request([{"kantorovich": {"gap": 1e-3}}], {"source": measure([[3.0], [0.0], [1.0]]), "target": measure([[5.0], [6.0], [8.0]])}),
+        5.0,
+        2e-3,
+        {"kantorovich": {"value": 5.0, "tolerance": 2e-3, "contains": 5.0}},
+    )
+    good(
+        "three_terms",
+        DIRAC + "; W1 = |x-y|; " + KINGMA + ". The total is 10·4.5 + 0·3 + 4·0.125",
+        request(
+            [{"weight": 10, "sinkhorn": {"blur": 0.5}}, {"weight": 0, "kantorovich": {}}, {"weight": 4, "kl": {}}],
+            {"source": measure([[0.0]]), "target": measure([[3.0]]), "posterior": gaussian([[0.5]], [[0.0]])},
+            ["source.points", "posterior.mean"],
+        ),
+        45.5,
+        1e-9,
+        {
+            "sinkhorn": {"value": 4.5, "tolerance": 1e-9, "contains": 4.5},
+            "kantorovich": {"value": 3.0, "tolerance": 1e-9, "contains": 3.0},
+            "kl": {"value": 0.125, "tolerance": 1e-12},
+        },
+        {"source.points": gradient([1, 1], [-30.0], 1e-9), "posterior.mean": gradient([1, 1], [2.0], 1e-12)},
+    )
+
+
+def bad_tensors():
+    contract = "The contract: proto/kantor/v1/tensor.proto and input.proto"
+    ok = measure([[0.0]])
+
+    def case(name, target, field):
+        refused("bad_" + name, contract, request([{"sinkhorn": {}}], {"source": ok, "target": target}), field)
+
+    points, weights = 'inputs["target"].points', 'inputs["target"].weights'
+    case("shape_rank", {"measure": {"points": tensor([3], [1.0, 2.0, 3.0])}}, points)
+    case("shape_batch", {"measure": {"points": tensor([1, 1, 2], [1.0, 2.0])}}, points)
+    case("shape_negative", {"measure": {"points": {**tensor([1, 1], [1.0]), "shape": ["-1", "-1"]}}}, points)
+    case("dtype_absent", {"measure": {"points": {**tensor([1, 1], [1.0]), "dtype": "DTYPE_UNSPECIFIED"}}}, points)
+    case("dtype_unknown", {"measure": {"points": {**tensor([1, 1], [1.0]), "dtype": 9}}}, points)
+    case("length", {"measure": {"points": {**tensor([1, 1], [1.0]), "shape": ["2", "1"]}}}, points)
+    case("length_overflow", {"measure": {"points": {**tensor([1, 1], [1.0]), "shape": ["1048576"] * 4}}}, points)
+    case("nan", measure([[math.nan]]), points)
+    case("inf", measure([[math.inf]]), points)
+    case("empty", {"measure": {"points": tensor([0, 1], [])}}, points)
+    case("points_absent", {"measure": {}}, points)
+    case("too_many_points", {"measure": {"points": {**tensor([1, 1], [1.0]), "shape": ["1048577", "1"]}}}, points)
+    case("dimension_mismatch", measure([[0.0, 0.0]]), "objective.terms[0].sinkhorn.target")
+    case("weights_negative", measure([[0.0], [1.0]], [1.5, -0.5]), weights)
+    case("weights_zero", measure([[0.0], [1.0]], [0.0, 0.0]), weights)
+    case("weights_nan", measure([[0.0], [1.0]], [math.nan, 1.0]), weights)
+    case("weights_count", measure([[0.0], [1.0]], [1.0]), weights)
+    case("masses", measure([[0.0], [1.0]], [1.0, 1.0]), "objective.terms[0].sinkhorn.target")
+    case("input_empty", {}, 'inputs["target"]')
+    case("prior_family", {"prior": {}}, 'inputs["target"].prior')
+    case("prior_size", {"prior": {"standardNormal": {}, "size": "-1"}}, 'inputs["target"].prior.size')
+    case("kind", gaussian([[0.0]], [[0.0]]), "objective.terms[0].sinkhorn.target")
+
+
+def bad_objectives():
+    contract = "The contract: proto/kantor/v1/loss.proto and loss_service.proto"
+    pair = {"source": measure([[0.0]]), "target": measure([[1.0]])}
+
+    def case(name, terms, field, inputs=None, **rest):
+        refused("bad_" + name, contract, request(terms, inputs or pair, **rest), field)
+
+    kl = {"kl": {}}
+    posterior = {"posterior": gaussian([[0.0]], [[0.0]])}
+    case("no_terms", [], "objective.terms")
+    case("no_loss", [{"name": "x"}], "objective.terms[0]")
+    case("epsilon_zero", [{"sinkhorn": {"epsilon": 0}}], "objective.terms[0].sinkhorn.epsilon")
+    case("epsilon_nan", [{"sinkhorn": {"epsilon": "NaN"}}], "objective.terms[0].sinkhorn.epsilon")
+    case("blur_negative", [kl, {"sinkhorn": {"blur": -1}}], "objective.terms[1].sinkhorn.blur", {**pair, **posterior})
+    case("tolerance_zero", [{"sinkhorn": {"tolerance": 0}}], "objective.terms[0].sinkhorn.tolerance")
+    case("iterations_negative", [{"sinkhorn": {"maxIterations": -1}}], "objective.terms[0].sinkhorn.max_iterations")
+    case("gap_zero", [{"kantorovich": {"gap": 0}}], "objective.terms[0].kantorovich.gap")
+    case("cost_unknown", [{"sinkhorn": {"cost": 9}}], "objective.terms[0].sinkhorn.cost")
+    case("debias_unknown", [{"sinkhorn": {"debias": 9}}], "objective.terms[0].sinkhorn.debias")
+    case("weight_infinite", [{"weight": "Infinity", "sinkhorn": {}}], "objective.terms[0].weight")
+    case("name", [{"name": "Not a name", "sinkhorn": {}}], "objective.terms[0].name")
+    case("name_twice", [kl, kl], "objective.terms[1].name", posterior)
+    case("input_unknown", [{"sinkhorn": {"source": "nowhere"}}], "objective.terms[0].sinkhorn.source")
+    case("input_unused", [{"sinkhorn": {}}], 'inputs["posterior"]', {**pair, **posterior})
+    case("input_name", [{"kl": {"posterior": "Q"}}], 'inputs["Q"]', {"Q": posterior["posterior"]})
+    case("gradient_unknown", [{"sinkhorn": {}}], "objective.gradients[0]", gradients=["source.mean"])
+    case("gradient_twice", [{"sinkhorn": {}}], "objective.gradients[1]", gradients=["source.points", "source.points"])
+    case("gradient_form", [{"sinkhorn": {}}], "objective.gradients[0]", gradients=["source"])
+    case("extra_unknown", [{"sinkhorn": {}}], "objective.extras[0]", extras=["sinkhorn.plan"])
+    case("extra_term", [{"sinkhorn": {}}], "objective.extras[0]", extras=["kl.per_dimension"])
+    case("log_variance_absent", [kl], 'inputs["posterior"].log_variance', {"posterior": {"gaussian": {"mean": tensor([1, 1], [0.0])}}})
+    case(
+        "log_variance_shape",
+        [kl],
+        'inputs["posterior"].log_variance',
+        {"posterior": {"gaussian": {"mean": tensor([1, 1], [0.0]), "logVariance": tensor([1, 2], [0.0, 0.0])}}},
+    )
+    case("kl_prior_rows", [{"kl": {"prior": "p"}}], "objective.terms[0].kl.prior", {**posterior, "p": gaussian([[0.0]] * 2, [[0.0]] * 2)})
+
+
+for section in (kl_cases, dirac_cases, cloud_cases, bad_tensors, bad_objectives):
+    section()
