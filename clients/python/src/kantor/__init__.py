@@ -88,15 +88,16 @@ __all__ = [
 # In the order of their cost: a name is looked for in modules that need nothing before one that needs grpc.
 _MODULES = ("_errors", "_inputs", "_terms", "_results", "_stream", "_client")
 
+if not TYPE_CHECKING:  # a type checker that saw it would accept any name
 
-def __getattr__(name: str) -> object:
-    if name in __all__:
-        for module in _MODULES:
-            value = vars(import_module(f"kantor.{module}")).get(name)
-            if value is not None:
-                globals()[name] = value
-                return value
-    raise AttributeError(f"module 'kantor' has no attribute {name!r}")
+    def __getattr__(name):
+        if name in __all__:
+            for module in _MODULES:
+                value = vars(import_module(f"kantor.{module}")).get(name)
+                if value is not None:
+                    globals()[name] = value
+                    return value
+        raise AttributeError(f"module 'kantor' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError as FutureCancelledError
 from concurrent.futures import Future
@@ -77,6 +79,8 @@ class Stream:
         self._ids = itertools.count(1)
         self._closed = False
         self._calls = PerProcess(lambda: _Call(self._transport(), self._open))
+        # Dropped without a close, the call still ends. At the exit of the process it ends by itself.
+        weakref.finalize(self, _finish, self._calls).atexit = False
         # The objective is refused here, not with the first batch.
         retrying(self._call, timeout)
 
@@ -150,7 +154,8 @@ class Stream:
         self._closed = True
         call = self._calls.pop()
         if call is not None:
-            call.close()
+            call.finish()
+            call.join()
 
     def __enter__(self) -> Stream:
         return self
@@ -165,9 +170,10 @@ class _Call:
     """One EvaluateStream call: a queue of what to send, and a thread that reads the answers."""
 
     def __init__(self, transport: Transport, opening: loss_service_pb2.Open) -> None:
-        self._changed = threading.Condition()  # guards the four below
+        self._changed = threading.Condition()  # guards the five below
         self._window = 0  # 0: not open yet
         self._draining = False
+        self._forking = False
         self._ended: KantorError | None = None
         self._answers: dict[int, _Answer] = {}
         self._requests: queue.SimpleQueue[loss_service_pb2.EvaluateStreamRequest | None] = queue.SimpleQueue()
@@ -175,6 +181,7 @@ class _Call:
         self._rpc = transport.evaluate_stream(iter(self._requests.get, None))
         self._reader = threading.Thread(target=self._read, name="kantor-stream", daemon=True)
         self._reader.start()
+        _living.add(self)
 
     @property
     def leaving(self) -> bool:
@@ -210,6 +217,8 @@ class _Call:
         except grpc.RpcError as error:
             end = from_rpc(error)
         with self._changed:
+            if self._forking:
+                end = UnavailableError("UNAVAILABLE", "the process forked")  # so that batches are sent again
             self._ended = end
             unanswered = list(self._answers.values())
             self._answers.clear()
@@ -238,14 +247,44 @@ class _Call:
             self._changed.notify_all()
             return self._answers.pop(batch)
 
-    def close(self) -> None:
+    def finish(self) -> None:
+        """Ends the call, without waiting for that. Batches without an answer are given up."""
         with self._changed:
             idle = not self._answers
         if idle:
             self._requests.put(None)
         else:
             self._rpc.cancel()
+
+    def join(self) -> None:
+        """Waits for the end."""
         self._reader.join(_CLOSE_SECONDS)
+
+    def leave_for_fork(self) -> None:
+        """Ends the call in a way that sends batches without an answer again, over the next call."""
+        with self._changed:
+            self._forking = True
+        self.finish()
+        self.join()
+
+
+_living: weakref.WeakSet[_Call] = weakref.WeakSet()
+
+
+def _finish(calls: PerProcess[_Call]) -> None:
+    call = calls.pop()
+    if call is not None:
+        call.finish()
+
+
+def _leave_for_fork() -> None:
+    """Ends every call before a fork: the child of a process with threads inside gRPC crashes now and then."""
+    for call in list(_living):
+        call.leave_for_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_leave_for_fork)
 
 
 def _wait(answer: _Answer, timeout: float | None) -> loss_service_pb2.EvaluateResponse:

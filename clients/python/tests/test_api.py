@@ -1,0 +1,48 @@
+"""What can be imported, and what that costs."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+import kantor
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    assert sorted(kantor.__all__) == dir(kantor)
+    for name in kantor.__all__:
+        assert getattr(kantor, name).__doc__, name
+
+
+def test_public_classes_are_the_ones_without_underscore_in_the_private_modules() -> None:
+    defined = set()
+    for private in ("_errors", "_inputs", "_results", "_terms", "_stream", "_client"):
+        module = importlib.import_module(f"kantor.{private}")
+        defined |= {
+            name
+            for name, value in vars(module).items()
+            if isinstance(value, type) and value.__module__ == module.__name__ and not name.startswith("_")
+        }
+    assert defined == set(kantor.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Sinkhornn'"):
+        _ = kantor.Sinkhornn  # type: ignore[attr-defined]
+
+
+def test_import_brings_neither_grpc_nor_numpy_nor_torch() -> None:
+    code = (
+        "import kantor, sys; kantor.Sinkhorn(); kantor.Measure; print(*{'grpc', 'numpy', 'torch'} & set(sys.modules))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == ""
+
+
+def test_a_client_does_not_bring_torch() -> None:
+    code = "import kantor, sys; kantor.Client; print('torch' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"

@@ -1,0 +1,188 @@
+"""Arrays and messages, without a server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import kantor
+from kantor import _codec
+from kantor.v1 import input_pb2, loss_service_pb2, tensor_pb2
+
+
+def round_trip(value: Any) -> Any:
+    tensor = tensor_pb2.Tensor()
+    _codec.write_tensor(tensor, value, "x")
+    return _codec.read_tensor(tensor_pb2.Tensor.FromString(tensor.SerializeToString()))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (4, 5), (2, 3, 4), (0, 3)])
+def test_arrays_come_back_bit_for_bit(dtype: Any, shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    numbers = np.asarray(rng.standard_normal(shape), dtype)
+    back = round_trip(numbers)
+    assert back.dtype == dtype
+    assert back.shape == shape
+    assert back.tobytes() == numbers.tobytes()
+
+
+def test_special_numbers_come_back() -> None:
+    numbers = np.array([np.nan, np.inf, -np.inf, -0.0, 5e-324, 1.7976931348623157e308])
+    assert round_trip(numbers).tobytes() == numbers.tobytes()
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda a: a.T,
+        lambda a: a[::2, ::-1],
+        lambda a: np.asfortranarray(a),
+        lambda a: a.astype(">f8"),
+        lambda a: a.tolist(),
+        lambda a: np.broadcast_to(a[0], (3, 4)),
+    ],
+)
+def test_any_layout_is_sent_in_row_major_order(view: Any, rng: np.random.Generator) -> None:
+    given = view(rng.standard_normal((6, 4)))
+    back = round_trip(given)
+    assert back.dtype == np.dtype("<f8")
+    np.testing.assert_array_equal(back, np.asarray(given))
+
+
+def test_the_wire_is_little_endian() -> None:
+    tensor = tensor_pb2.Tensor()
+    _codec.write_tensor(tensor, np.array([1.0], ">f4"), "x")
+    assert tensor.data == b"\x00\x00\x80\x3f"
+    assert tensor.dtype == tensor_pb2.DTYPE_FLOAT32
+    assert list(tensor.shape) == [1]
+
+
+def test_what_comes_back_is_the_callers_to_change() -> None:
+    back = round_trip(np.zeros(3))
+    back += 1
+    np.testing.assert_array_equal(back, np.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (np.zeros((2, 2), np.float16), "float16"),
+        (np.zeros((2, 2), np.int64), "int64"),
+        ([[1, 2]], "int64"),
+        (np.zeros((2, 2), bool), "bool"),
+        (np.zeros((2, 2), np.complex128), "complex128"),
+        (np.array([["a"]]), "<U1"),
+        (np.array([[None]]), "object"),
+        (None, "object"),
+        ("text", "<U4"),
+    ],
+)
+def test_other_number_formats_are_refused_by_name(value: Any, name: str) -> None:
+    with pytest.raises(kantor.InvalidArgumentError) as caught:
+        _codec.write_inputs(loss_service_pb2.EvaluateRequest().inputs, {"source": value})
+    assert caught.value.field == 'inputs["source"].points'
+    assert caught.value.argument == "source.points"
+    assert caught.value.reason.startswith(f"is {name}, want float32 or float64")
+
+
+def test_what_is_no_array_is_refused() -> None:
+    with pytest.raises(kantor.InvalidArgumentError, match=r"^q.mean: is no array: "):
+        _codec.write_inputs(
+            loss_service_pb2.EvaluateRequest().inputs, {"q": kantor.Gaussian([[1.0], [1.0, 2.0]], np.zeros((1, 1)))}
+        )
+
+
+def test_inputs_of_every_kind() -> None:
+    request = loss_service_pb2.EvaluateRequest()
+    points, weights = np.ones((3, 2), np.float32), np.ones(3)
+    _codec.write_inputs(
+        request.inputs,
+        {
+            "bare": points,
+            "weighed": kantor.Measure(points, weights),
+            "q": kantor.Gaussian(points, points),
+            "prior": kantor.StandardNormal(),
+            "large": kantor.StandardNormal(size=500),
+        },
+    )
+    assert not request.inputs["bare"].measure.HasField("weights")
+    assert request.inputs["weighed"].measure.weights.dtype == tensor_pb2.DTYPE_FLOAT64
+    assert request.inputs["q"].gaussian.WhichOneof("spread") == "log_variance"
+    assert request.inputs["prior"].prior.WhichOneof("family") == "standard_normal"
+    assert request.inputs["prior"].prior.size == 0
+    assert request.inputs["large"].prior.size == 500
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_prior_of_no_samples_is_refused(size: int) -> None:
+    with pytest.raises(kantor.InvalidArgumentError, match=r"^p.size: is -?\d, want at least 1"):
+        _codec.write_inputs(loss_service_pb2.EvaluateRequest().inputs, {"p": kantor.StandardNormal(size)})
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 64])
+def test_a_seed_that_does_not_fit_is_refused(seed: int) -> None:
+    with pytest.raises(kantor.InvalidArgumentError, match=r"^seed: is "):
+        _codec.seed(seed)
+
+
+def test_an_input_given_twice_is_refused() -> None:
+    with pytest.raises(kantor.InvalidArgumentError, match=r"^source: is given twice"):
+        _codec.merge({"source": 1}, {"source": 2})
+
+
+def test_gradients_come_under_the_names_that_were_asked_for() -> None:
+    response = loss_service_pb2.EvaluateResponse()
+    _codec.write_tensor(response.gradients["b"].gaussian.log_variance, np.ones((1, 2)), "")
+    _codec.write_tensor(response.gradients["b"].gaussian.mean, np.zeros((1, 2)), "")
+    _codec.write_tensor(response.gradients["a"].measure.weights, np.ones(3, np.float32), "")
+    gradients = _codec.evaluation(response).gradients
+    assert list(gradients) == ["a.weights", "b.mean", "b.log_variance"]
+    assert gradients["a.weights"].dtype == np.float32
+
+
+def test_a_response_keeps_what_is_absent_apart_from_what_is_zero() -> None:
+    response = loss_service_pb2.EvaluateResponse(value=1.5)
+    response.timing.compute.FromNanoseconds(1_500_000_000)
+    response.build.version = "v"
+    closed = response.terms.add(name="kl")
+    closed.outcomes.add(value=1.0)
+    solved = response.terms.add(name="sinkhorn")
+    outcome = solved.outcomes.add(value=0.0)
+    outcome.interval.SetInParent()
+    outcome.solve.epsilon = 0.25
+    solved.warnings.add(code="NOT_CONVERGED", message="m")
+    potentials = solved.extras["potentials"].potentials
+    potentials.gauge = loss_service_pb2.GAUGE_EQUAL_MEANS
+    _codec.write_tensor(potentials.source, np.zeros(2), "")
+    _codec.write_tensor(potentials.target, np.ones(3), "")
+
+    result = _codec.evaluation(response)
+    assert result.timing == kantor.Timing(decode=0, compute=1.5)
+    assert result.terms["kl"].interval is None
+    assert result.terms["kl"].solve is None
+    assert result.terms["kl"].converged
+    term = result.terms["sinkhorn"]
+    assert term.interval == kantor.Interval(0, 0)
+    assert term.solve == kantor.Solve(converged=False, iterations=0, marginal_error=0, epsilon=0.25)
+    assert not term.converged
+    assert not result.converged
+    assert term.warnings == (kantor.TermWarning("NOT_CONVERGED", "m"),)
+    extra = term.extras["potentials"]
+    assert isinstance(extra, kantor.Potentials)
+    assert extra.gauge == "equal_means"
+    np.testing.assert_array_equal(extra.target, np.ones(3))
+    assert extra.source_self is None
+
+
+def test_the_value_of_several_problems_is_not_guessed() -> None:
+    term = kantor.TermResult("t", (kantor.Outcome(1, None, None), kantor.Outcome(2, None, None)), (), {})
+    with pytest.raises(ValueError, match="2 outcomes"):
+        _ = term.value
+
+
+def test_a_kind_of_input_for_each_in_the_contract() -> None:
+    assert set(input_pb2.Input.DESCRIPTOR.oneofs_by_name["kind"].fields) == {
+        input_pb2.Input.DESCRIPTOR.fields_by_name[name] for name in ("measure", "gaussian", "prior")
+    }

@@ -1,0 +1,162 @@
+"""Every status becomes the exception that says it, through a socket."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+import kantor
+from kantor import _errors
+from kantor.v1 import loss_service_pb2
+
+Answer = Callable[[Any, grpc.ServicerContext], bytes]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[Answer], str]]:
+    """Starts servers whose every unary call is answered by a function."""
+    servers: list[grpc.Server] = []
+
+    def start(answer: Answer) -> str:
+        class Handler(grpc.GenericRpcHandler):
+            def service(self, details: grpc.HandlerCallDetails) -> Any:
+                return grpc.unary_unary_rpc_method_handler(answer)
+
+        server = grpc.server(ThreadPoolExecutor(1), handlers=[Handler()])
+        address = f"unix:{tmp_path}/{len(servers)}.sock"
+        server.add_insecure_port(address)
+        server.start()
+        servers.append(server)
+        return address
+
+    yield start
+    for server in servers:
+        server.stop(0)
+
+
+def evaluate(address: str, **options: Any) -> kantor.Evaluation:
+    with kantor.Client(address, **options) as client:
+        return client.evaluate(kantor.GaussianKl(), posterior=kantor.Gaussian(np.zeros((1, 1)), np.zeros((1, 1))))
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, kantor.UnavailableError),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, kantor.DeadlineError),
+        (grpc.StatusCode.CANCELLED, kantor.CancelledError),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, kantor.OverloadedError),
+        (grpc.StatusCode.UNIMPLEMENTED, kantor.UnsupportedError),
+        (grpc.StatusCode.INTERNAL, kantor.InternalError),
+        (grpc.StatusCode.UNKNOWN, kantor.InternalError),
+        (grpc.StatusCode.DATA_LOSS, kantor.InternalError),
+        (grpc.StatusCode.PERMISSION_DENIED, kantor.CallError),
+        (grpc.StatusCode.INVALID_ARGUMENT, kantor.InvalidArgumentError),
+    ],
+)
+def test_a_code_has_its_exception(
+    code: grpc.StatusCode, error: type[kantor.KantorError], serve: Callable[[Answer], str]
+) -> None:
+    def refuse(request: Any, context: grpc.ServicerContext) -> bytes:
+        context.abort(code, "the reason")
+        raise AssertionError("abort raises")
+
+    with pytest.raises(kantor.KantorError, match="the reason") as caught:
+        evaluate(serve(refuse))
+    assert type(caught.value) is error
+    if isinstance(caught.value, kantor.CallError):
+        assert caught.value.code == code.name
+    # Workers send their exceptions to the parent by pickle.
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert type(again) is error
+    assert str(again) == str(caught.value)
+
+
+def test_a_bad_request_says_which_argument(serve: Callable[[Answer], str]) -> None:
+    status = status_pb2.Status(code=code_pb2.INVALID_ARGUMENT, message="text")
+    violation = error_details_pb2.BadRequest.FieldViolation(field='inputs["q"].mean', description="has NaN at [0,0]")
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason="BAD_INPUT", domain="kantor"))
+    status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+
+    def refuse(request: Any, context: grpc.ServicerContext) -> bytes:
+        context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, "text")
+        raise AssertionError("abort raises")
+
+    with pytest.raises(kantor.InvalidArgumentError) as caught:
+        evaluate(serve(refuse))
+    assert caught.value.field == 'inputs["q"].mean'
+    assert caught.value.argument == "q.mean"
+    assert caught.value.reason == "has NaN at [0,0]"
+    assert str(caught.value) == "q.mean: has NaN at [0,0]"
+    assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("field", "argument"),
+    [
+        ('inputs["source"].points', "source.points"),
+        ("objective.terms[1].sinkhorn.blur", "terms[1].blur"),
+        ("objective.terms[0].name", "terms[0].name"),
+        ("objective.terms", "terms"),
+        ("objective.gradients[0]", "gradients[0]"),
+        ('overrides["kl.weight"]', 'overrides["kl.weight"]'),
+        ("seed", "seed"),
+        ("", ""),
+    ],
+)
+def test_a_path_is_said_in_the_words_of_the_call(field: str, argument: str) -> None:
+    assert kantor.InvalidArgumentError(field, "why").argument == argument
+
+
+def test_an_unavailable_server_is_tried_again(serve: Callable[[Answer], str]) -> None:
+    tries = 0
+
+    def answer(request: Any, context: grpc.ServicerContext) -> bytes:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "not yet")
+        return loss_service_pb2.EvaluateResponse(value=7).SerializeToString()
+
+    assert evaluate(serve(answer)).value == 7
+    assert tries == 3
+
+
+def test_other_failures_are_not_tried_again(serve: Callable[[Answer], str]) -> None:
+    tries = 0
+
+    def answer(request: Any, context: grpc.ServicerContext) -> bytes:
+        nonlocal tries
+        tries += 1
+        context.abort(grpc.StatusCode.INTERNAL, "broken")
+        raise AssertionError("abort raises")
+
+    with pytest.raises(kantor.InternalError):
+        evaluate(serve(answer))
+    assert tries == 1
+
+
+def test_the_timeout_bounds_the_tries() -> None:
+    with pytest.raises((kantor.UnavailableError, kantor.DeadlineError)):
+        evaluate("unix:/nonexistent/kantor.sock", timeout=0.2)
+
+
+def test_no_server_is_unavailable() -> None:
+    with pytest.raises(kantor.UnavailableError, match="nonexistent"):
+        evaluate("unix:/nonexistent/kantor.sock")
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    drawn = re.findall(r"── (\w+)", str(_errors.__doc__))
+    classes = [c for c in vars(_errors).values() if isinstance(c, type) and issubclass(c, kantor.KantorError)]
+    assert sorted(drawn) == sorted(c.__name__ for c in classes if c is not kantor.KantorError)
