@@ -30,7 +30,7 @@ type Command struct {
 	Extras           []string `sep:"none" placeholder:"TERM.EXTRA" help:"What else to print, such as sinkhorn.potentials or kl.per_dimension."`
 	Seed             uint64   `placeholder:"N" help:"Seed of sampled inputs (0)."`
 	Gradients        string   `placeholder:"DIR" help:"Write the gradient of every given tensor to a file in DIR: source.npy, log-variance.npy."`
-	Request          string   `placeholder:"FILE" help:"An EvaluateRequest in protobuf's JSON form instead of all of the above but --gradients; \"-\" is standard input."`
+	Request          string   `placeholder:"FILE" help:"An EvaluateRequest in protobuf's JSON form instead of all but --gradients; - is standard input."`
 }
 
 // Run computes a command and prints the result as one JSON object. What is wrong with the command is a *[losses.InputError] whose field is a flag or, with

@@ -50,13 +50,18 @@ func readTensor(file string) (*kantorv1.Tensor, error) {
 	return tensor, nil
 }
 
-// splitHeader returns the header and the bytes behind it. The library panics on some headers that are none.
+// splitHeader returns the header and the bytes behind it. The library panics on some headers that are none, and allocates what a header of version 2 says
+// that it is long.
 func splitHeader(raw []byte) (header npy.Header, data []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("npy: invalid header")
 		}
 	}()
+	const lengthEnd = 12 // magic, version, and in version 2 four bytes of length
+	if len(raw) >= lengthEnd && raw[6] == 2 && int64(binary.LittleEndian.Uint32(raw[8:lengthEnd])) > int64(len(raw)) {
+		return header, nil, fmt.Errorf("npy: the header is longer than the file")
+	}
 	rest := bytes.NewReader(raw)
 	r, err := npy.NewReader(rest)
 	if err != nil {

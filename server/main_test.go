@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	kantorv1 "kantor/gen/kantor/v1"
+	"kantor/losses"
 )
 
 // patience bounds every wait of these tests. It is never reached unless something is broken.
@@ -166,4 +167,33 @@ func wantViolation(t *testing.T, err error, field string) {
 // logTo is a logger that a test reads.
 func logTo(w interface{ Write([]byte) (int, error) }) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, nil))
+}
+
+// gated is a solver that waits for a test before it solves, and tells when it waits.
+type gated struct {
+	waiting chan struct{}
+	pass    chan struct{}
+}
+
+func newGated() *gated { return &gated{make(chan struct{}, 100), make(chan struct{})} }
+
+func (g *gated) solve(e *losses.Evaluation, ctx context.Context) (*losses.Result, error) {
+	g.waiting <- struct{}{}
+	select {
+	case <-g.pass:
+		return e.Evaluate(ctx)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (g *gated) install(s *Server) { s.evaluator.solve = g.solve }
+
+func (g *gated) wait(t *testing.T) {
+	t.Helper()
+	select {
+	case <-g.waiting:
+	case <-time.After(patience):
+		t.Fatal("no batch began to be computed")
+	}
 }

@@ -60,11 +60,11 @@ type Config struct {
 func (c Config) withDefaults() (Config, error) {
 	switch {
 	case c.MessageBytes < 0:
-		return c, fmt.Errorf("MessageBytes: got %d, want 0 or more", c.MessageBytes)
+		return c, fmt.Errorf("message bytes: got %d, want 0 or more", c.MessageBytes)
 	case c.Window < 0:
-		return c, fmt.Errorf("Window: got %d, want 0 or more", c.Window)
+		return c, fmt.Errorf("window: got %d, want 0 or more", c.Window)
 	case c.DrainGrace < 0:
-		return c, fmt.Errorf("DrainGrace: got %v, want 0 or more", c.DrainGrace)
+		return c, fmt.Errorf("drain grace: got %v, want 0 or more", c.DrainGrace)
 	}
 	if c.Version == "" {
 		c.Version = "dev"

@@ -272,35 +272,6 @@ func TestStreamReopens(t *testing.T) {
 	wantViolation(t, c.ended(), "objective.terms")
 }
 
-// gated is a solver that waits for a test before it solves, and tells when it waits.
-type gated struct {
-	waiting chan struct{}
-	pass    chan struct{}
-}
-
-func newGated() *gated { return &gated{make(chan struct{}, 100), make(chan struct{})} }
-
-func (g *gated) solve(e *losses.Evaluation, ctx context.Context) (*losses.Result, error) {
-	g.waiting <- struct{}{}
-	select {
-	case <-g.pass:
-		return e.Evaluate(ctx)
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (g *gated) install(s *Server) { s.evaluator.solve = g.solve }
-
-func (g *gated) wait(t *testing.T) {
-	t.Helper()
-	select {
-	case <-g.waiting:
-	case <-time.After(patience):
-		t.Fatal("no batch began to be computed")
-	}
-}
-
 // The window's batches are computed at once, and the next is not even begun.
 func TestStreamComputesAWindowAtOnce(t *testing.T) {
 	g := newGated()

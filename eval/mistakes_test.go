@@ -1,0 +1,100 @@
+package eval
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"kantor/losses"
+)
+
+// mistake is a command that is wrong, and a part of what is said about it.
+type mistake struct {
+	command Command
+	want    string
+}
+
+func mistakesOfInputs(f files) map[string]mistake {
+	one, two := f.npy("one", f64([]int64{1, 1}, 0)), f.npy("two", f64([]int64{2, 1}, 0, 1))
+	noNpy := f.raw("text.npy", []byte("text"))
+	with := func(edit func(*Command)) Command {
+		c := Command{Source: one, Target: one, Term: []string{"sinkhorn"}}
+		edit(&c)
+		return c
+	}
+	input := func(entries ...string) Command { return with(func(c *Command) { c.Input = entries }) }
+	return map[string]mistake{
+		"no file":         {with(func(c *Command) { c.Source = "nowhere.npy" }), "--source: stat nowhere.npy"},
+		"no npy":          {with(func(c *Command) { c.Target = noNpy }), "--target: " + noNpy + " is no .npy file"},
+		"rank":            {with(func(c *Command) { c.Source = f.npy("rank", f64([]int64{1}, 0)) }), "--source: has shape [1]"},
+		"batch":           {with(func(c *Command) { c.Source = f.npy("batch", f64([]int64{1, 1, 1}, 0)) }), "--source: has shape [1 1 1]"},
+		"weights":         {with(func(c *Command) { c.SourceWeights = f.npy("w", f64([]int64{2}, 1, 1)) }), "--source-weights: has 2 weights"},
+		"weights only":    {Command{SourceWeights: f.npy("w1", f64([]int64{1}, 1)), Term: []string{"sinkhorn"}}, "--source: is absent"},
+		"half a gaussian": {Command{Mean: one, Term: []string{"kl"}}, "--log-variance: is absent"},
+		"gaussian shapes": {Command{Mean: one, LogVariance: two, Term: []string{"kl"}}, "--log-variance: has shape [2 1]"},
+		"unused":          {with(func(c *Command) { c.Mean, c.LogVariance = one, one }), "--mean: is used by no term"},
+		"unused other":    {input("spare.points=" + one), "--input spare.points: is used by no term"},
+		"input form":      {input("source"), `--input: is "source", want NAME.FIELD=FILE`},
+		"input field":     {input("source.mass=" + one), `--input source.mass: "mass" is no tensor of an input`},
+		"input twice":     {input("source.points=" + one), "--input source.points: is given by --source too"},
+		"input kinds":     {input("source.mean=" + one), "--input source.mean: is part of a gaussian, but --source makes the input a measure"},
+		"prior twice":     {input("source=standard_normal"), "--input source: is given by --source too"},
+		"prior family":    {input("noise=cauchy"), `--input noise: is "cauchy"`},
+		"prior field":     {input("noise=standard_normal:scale=2"), `--input noise: "scale" is no field, want one of ["size"]`},
+		"prior size":      {Command{Source: one, Input: []string{"target=standard_normal:size=-1"}, Term: []string{"sinkhorn"}}, "--input target (prior.size): is -1"},
+		"input name":      {Command{Input: []string{"Q.mean=" + one, "Q.log_variance=" + one}, Term: []string{"kl:posterior=Q"}}, "--input Q.mean: is no name"},
+	}
+}
+
+func mistakesOfTerms(f files) map[string]mistake {
+	one := f.npy("one", f64([]int64{1, 1}, 0))
+	term := func(text string) Command {
+		return Command{Source: one, Target: one, Term: []string{"sinkhorn:name=ok", text}}
+	}
+	return map[string]mistake{
+		"no terms":     {Command{Source: one}, "--term: has 0 terms"},
+		"not given":    {Command{Source: one, Term: []string{"sinkhorn"}}, "--term 1 (sinkhorn.target): there is no input"},
+		"no loss":      {term("wasserstein"), `--term 2: "wasserstein" is no loss, want one of ["sinkhorn" "kantorovich" "kl"]`},
+		"no field":     {term("sinkhorn:reach=1"), `--term 2: "reach" is no field, want one of ["name" "weight" "source" "target" "cost" "blur" `},
+		"no value":     {term("sinkhorn:blur"), `--term 2: "blur" is no setting`},
+		"no number":    {term("sinkhorn:blur=wide"), `--term 2: blur is "wide", want a number`},
+		"no integer":   {term("sinkhorn:max_iterations=1e3"), `--term 2: max_iterations is "1e3", want an integer`},
+		"no enum":      {term("sinkhorn:cost=manhattan"), `want one of ["half_squared_euclidean" "squared_euclidean" "euclidean"]`},
+		"unspecified":  {term("sinkhorn:debias=unspecified"), `want one of ["none" "self"]`},
+		"both":         {term("sinkhorn:blur=1,epsilon=1"), "--term 2: blur and epsilon are both given, want one of them"},
+		"twice":        {term("sinkhorn:blur=1,blur=1"), "--term 2: blur is given twice"},
+		"not positive": {term("sinkhorn:epsilon=0"), "--term 2 (sinkhorn.epsilon): is 0"},
+		"not a weight": {term("sinkhorn:weight=inf"), "--term 2 (weight): is +Inf"},
+		"same name":    {term("sinkhorn:name=ok"), `--term 2 (name): "ok" is the name of an earlier term`},
+		"extra":        {Command{Source: one, Target: one, Term: []string{"sinkhorn"}, Extras: []string{"sinkhorn.plan"}}, `--extras: is "sinkhorn.plan"`},
+	}
+}
+
+func mistakesOfRequests(f files) map[string]mistake {
+	notJSON, newer := f.raw("not.json", []byte("{")), f.raw("newer.json", []byte(`{"objective": {"reach": 1}}`))
+	wrong := f.raw("wrong.json", []byte(`{"objective": {"terms": [{"kl": {}}]}}`))
+	return map[string]mistake{
+		"request missing": {Command{Request: "nowhere.json"}, "--request: open nowhere.json"},
+		"request syntax":  {Command{Request: notJSON}, "--request: "},
+		"request newer":   {Command{Request: newer}, `unknown field "reach"`},
+		"request wrong":   {Command{Request: wrong}, "objective.terms[0].kl.posterior: there is no input"},
+		"request more":    {Command{Request: wrong, Source: "x.npy"}, "--request: is the whole request"},
+		"request seed":    {Command{Request: wrong, Seed: 1}, "--request: is the whole request"},
+	}
+}
+
+// Every mistake is one sentence that begins with the flag or, in a request, with the path.
+func TestMistakesNameTheFlag(t *testing.T) {
+	f := newFiles(t)
+	for _, mistakes := range []map[string]mistake{mistakesOfInputs(f), mistakesOfTerms(f), mistakesOfRequests(f)} {
+		for name, c := range mistakes {
+			t.Run(name, func(t *testing.T) {
+				out, err := run(t, c.command)
+				var bad *losses.InputError
+				if !errors.As(err, &bad) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") || out != "" {
+					t.Errorf("got %q, %v, want %q", out, err, c.want)
+				}
+			})
+		}
+	}
+}
