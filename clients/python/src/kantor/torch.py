@@ -78,14 +78,12 @@ class Loss(torch.nn.Module):
         """
         arguments = _codec.merge(inputs, named)
         tensors = _tensors(arguments)
-
-        def call(gradients: tuple[str, ...]) -> Evaluation:
-            numbers = {name: _with_arrays(value, name) for name, value in arguments.items()}
-            stream = self._stream(gradients)
-            self.report = stream.evaluate(numbers, overrides=overrides, seed=seed, timeout=timeout)
-            return self.report
-
-        value: torch.Tensor = _Evaluate.apply(call, tuple(tensors), *tensors.values())
+        learning = torch.is_grad_enabled()
+        gradients = tuple(name for name, tensor in tensors.items() if learning and tensor.requires_grad)
+        numbers = {name: _with_arrays(value, name) for name, value in arguments.items()}
+        stream = self._stream(gradients)
+        self.report = stream.evaluate(numbers, overrides=overrides, seed=seed, timeout=timeout)
+        value: torch.Tensor = _Value.apply(self.report, tuple(tensors), *tensors.values())
         return value
 
     def close(self) -> None:
@@ -108,19 +106,17 @@ class Loss(torch.nn.Module):
         return {**self.__dict__, "_streams": {}}
 
 
-class _Evaluate(torch.autograd.Function):
-    """The call as a function of its tensors. Value and gradients come from the same answer, so backward only scales."""
+class _Value(torch.autograd.Function):
+    """An evaluation's value as a function of its tensors. The gradients came with it, so that backward only scales."""
 
     @staticmethod
-    def forward(ctx: Any, call: Any, names: tuple[str, ...], *tensors: torch.Tensor) -> torch.Tensor:
-        wanted = tuple(name for name, needed in zip(names, ctx.needs_input_grad[2:], strict=True) if needed)
-        evaluation = call(wanted)
+    def forward(ctx: Any, report: Evaluation, names: tuple[str, ...], *tensors: torch.Tensor) -> torch.Tensor:
         gradients = (
-            torch.from_numpy(evaluation.gradients[name]).to(tensor.device) if name in wanted else None
+            torch.from_numpy(report.gradients[name]).to(tensor.device) if name in report.gradients else None
             for name, tensor in zip(names, tensors, strict=True)
         )
         ctx.save_for_backward(*gradients, *tensors)
-        return torch.tensor(evaluation.value, dtype=_widest(tensors), device=tensors[0].device if tensors else None)
+        return torch.tensor(report.value, dtype=_widest(tensors), device=tensors[0].device if tensors else None)
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:

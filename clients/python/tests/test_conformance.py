@@ -1,0 +1,136 @@
+"""The cases of testdata/conformance, which every client and server of kantor.v1 runs.
+
+Its README.md says what the keys mean.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from google.protobuf import json_format
+
+import kantor
+from conftest import ROOT
+from kantor import _codec, _stream
+from kantor.v1 import input_pb2, loss_pb2, loss_service_pb2, tensor_pb2
+
+CASES = sorted((ROOT / "testdata" / "conformance").glob("*.json"))
+KEYS = {"name", "source", "request", "expect", "error"}
+
+
+def case_of(path: Path) -> dict[str, Any]:
+    case: dict[str, Any] = json.loads(path.read_text())
+    assert set(case) <= KEYS
+    assert ("expect" in case) != ("error" in case)
+    return case
+
+
+def request_of(case: dict[str, Any]) -> loss_service_pb2.EvaluateRequest:
+    return json_format.ParseDict(case["request"], loss_service_pb2.EvaluateRequest())
+
+
+def case_ids(kind: str) -> list[Any]:
+    return [pytest.param(path, id=path.stem) for path in CASES if kind in case_of(path)]
+
+
+def test_there_are_cases_of_both_kinds() -> None:
+    assert case_ids("expect")
+    assert case_ids("error")
+
+
+@pytest.mark.parametrize("path", case_ids("expect"))
+def test_a_good_request(path: Path, client: kantor.Client) -> None:
+    """Said in the client's own words, so that what it writes is tested with what it reads."""
+    expect = case_of(path)["expect"]
+    request = request_of(case_of(path))
+    terms = [term_of(term) for term in request.objective.terms]
+    inputs = {name: input_of(request.inputs[name]) for name in request.inputs}
+    objective = request.objective
+    result = client.evaluate(terms, inputs, gradients=objective.gradients, extras=objective.extras, seed=request.seed)
+    with client.stream(terms, gradients=objective.gradients, extras=objective.extras) as stream:
+        check(stream.evaluate(inputs, seed=request.seed), expect)
+    check(result, expect)
+
+
+@pytest.mark.parametrize("path", case_ids("error"))
+def test_a_bad_request(path: Path, client: kantor.Client) -> None:
+    """Sent as it stands: much of it the client would not say."""
+    error = case_of(path)["error"]
+    request = request_of(case_of(path))
+    assert error["code"] == "INVALID_ARGUMENT"
+    with pytest.raises(kantor.InvalidArgumentError) as caught:
+        client._transport().evaluate(request, 60)
+    assert caught.value.field == error["field"]
+    batch = loss_service_pb2.Batch(id=1, inputs=request.inputs, seed=request.seed)
+    with pytest.raises(kantor.InvalidArgumentError) as caught:
+        stream = _stream.Stream(client._transport, request.objective, unordered=False, timeout=60)
+        stream._send(batch, 60).result(60)
+    assert caught.value.field == error["field"]
+
+
+def term_of(term: loss_pb2.Term) -> kantor.Term:
+    kinds: dict[str, type[kantor.Term]] = {
+        "sinkhorn": kantor.Sinkhorn,
+        "kantorovich": kantor.Kantorovich,
+        "kl": kantor.GaussianKl,
+    }
+    kind = str(term.WhichOneof("loss"))
+    options: dict[str, Any] = {"name": term.name or None}
+    if term.HasField("weight"):
+        options["weight"] = term.weight
+    for field, value in getattr(term, kind).ListFields():
+        if field.enum_type is not None:
+            prefix = f"{field.name}_".upper()
+            value = field.enum_type.values_by_number[value].name.removeprefix(prefix).lower()
+        options[field.name] = value
+    return kinds[kind](**options)
+
+
+def input_of(value: input_pb2.Input) -> Any:
+    if value.WhichOneof("kind") == "prior":
+        return kantor.StandardNormal(value.prior.size or None)
+    if value.WhichOneof("kind") == "gaussian":
+        return kantor.Gaussian(_codec.read_tensor(value.gaussian.mean), _codec.read_tensor(value.gaussian.log_variance))
+    weights = _codec.read_tensor(value.measure.weights) if value.measure.HasField("weights") else None
+    return kantor.Measure(_codec.read_tensor(value.measure.points), weights)
+
+
+def check(result: kantor.Evaluation, expect: dict[str, Any]) -> None:
+    assert set(expect) <= {"value", "tolerance", "terms", "gradients"}
+    if "value" in expect:
+        near(result.value, expect["value"], expect["tolerance"])
+    for name, want in expect.get("terms", {}).items():
+        check_term(result.terms[name], want)
+    if "gradients" in expect:
+        assert set(result.gradients) == set(expect["gradients"])
+    for name, want in expect.get("gradients", {}).items():
+        got = result.gradients[name]
+        assert tensor_pb2.Dtype.Value(want["dtype"]) == _codec._DTYPES[got.dtype]
+        assert list(got.shape) == want["shape"]
+        for one, wanted in zip(got.ravel().tolist(), want["values"], strict=True):
+            near(one, wanted, want["tolerance"])
+
+
+def check_term(term: kantor.TermResult, want: dict[str, Any]) -> None:
+    assert set(want) <= {"value", "tolerance", "contains", "converged", "warnings"}
+    if "value" in want:
+        near(term.value, want["value"], want["tolerance"])
+    if "contains" in want:
+        assert term.interval is not None
+        assert float(want["contains"]) in term.interval
+    if "converged" in want:
+        assert term.solve is not None
+        assert term.solve.converged == want["converged"]
+    if "warnings" in want:
+        assert [warning.code for warning in term.warnings] == want["warnings"]
+
+
+def near(got: float, want: float | str, tolerance: float) -> None:
+    """The cases' own rule: tolerance · max(1, |want|); infinities are written as text."""
+    want = float(want)
+    assert got == want or abs(got - want) <= tolerance * max(1, abs(want)), f"{got!r}, want {want!r} to {tolerance}"
+    assert not np.isnan(got)
