@@ -39,9 +39,14 @@ func (c serveCommand) Run(std streams) error {
 	if err != nil {
 		return fmt.Errorf("--listen %w", err)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	signalled, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal has its default effect: it ends the process at once
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	context.AfterFunc(signalled, func() {
+		stop() // first: when anyone can see that the server stops, a second signal ends the process at once
+		cancel()
+	})
 	if c.ExitWithStdin {
 		go func() {
 			_, _ = io.Copy(io.Discard, std.stdin)
