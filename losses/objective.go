@@ -110,6 +110,16 @@ func (o Objective) Bind(inputs Inputs, seed uint64) (*Evaluation, error) {
 	return e, nil
 }
 
+// Check reports what is wrong with the objective before there are inputs: names, weights and extras. [Objective.Bind] checks that too.
+func (o Objective) Check() error {
+	names, err := o.termNames()
+	if err != nil {
+		return err
+	}
+	_, err = o.bindExtras(names)
+	return err
+}
+
 // complete puts the path of term i before an error that is relative to its loss.
 func (o Objective) complete(i int, err error) error {
 	if bad, ok := err.(*InputError); ok {

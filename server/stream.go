@@ -192,8 +192,11 @@ func checkOpen(message *kantorv1.EvaluateStreamRequest) error {
 	if err := refuseUnknown("objective", objective.ProtoReflect()); err != nil {
 		return err
 	}
-	_, err := decodeObjective(objective)
-	return err
+	decoded, err := decodeObjective(objective)
+	if err != nil {
+		return err
+	}
+	return decoded.Check()
 }
 
 // flush sends what may be sent: an ordered answer when everything before it has been.

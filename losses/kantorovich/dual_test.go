@@ -286,6 +286,21 @@ func TestGradientOfATranslation(t *testing.T) {
 	}
 }
 
+// W1 of a measure to itself is 0, which the bounds enclose as closely as rounding lets them: that is converged.
+func TestIdenticalMeasures(t *testing.T) {
+	for seed := range uint64(5) {
+		in := random(70+seed, 30, 5, 3)
+		o := losstest.Outcome(t, dual(nil), losses.Inputs{"x": in["x"], "y": in["x"]})
+		if o.Interval.Lower > 0 || o.Interval.Upper < 0 || o.Interval.Upper > 1e-10 || !o.Solve.Converged {
+			t.Errorf("got %v, %+v, want an interval around 0 as wide as rounding", *o.Interval, *o.Solve)
+		}
+	}
+	point := losses.Inputs{"x": losstest.Cloud([]float64{1, 2}), "y": losstest.Cloud([]float64{1, 2}, []float64{1, 2})}
+	if o := losstest.Outcome(t, dual(nil), point); o.Value != 0 || !o.Solve.Converged {
+		t.Errorf("all points in one place: got %v, %+v", o.Value, *o.Solve)
+	}
+}
+
 func TestStopsAtMaxIterations(t *testing.T) {
 	in := random(66, 40, 40, 2)
 	result := losstest.Evaluate(t, dual(func(d *kantorovich.Dual) { d.MaxIterations, d.Gap = 5, losstest.Ptr(1e-6) }), in)

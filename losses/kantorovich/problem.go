@@ -25,6 +25,7 @@ type potential struct {
 	atX, atY     []int     // the cone that is the least at each point
 	value        float64   // <a,h> - <b,h>
 	lower, upper float64   // on W1
+	slack        float64   // what the bounds are apart by rounding alone
 }
 
 // The path of temperatures, relative to the mean cost: the gap between the bounds is about proportional to them.
@@ -33,6 +34,8 @@ const (
 	lastTemperature  = 1e-5
 	// stageIterations are spent on one temperature at most: a lower one does more for the gap than a smaller marginal error.
 	stageIterations = 250
+	// underflow bounds what the upper bound allows for each entry of the plan that vanishes.
+	underflow = 0x1p-1000
 )
 
 // Work implements [losses.Problem].
@@ -90,15 +93,15 @@ func (p *problem) descend(ctx context.Context) (*entropic.Solution, *potential, 
 	}
 }
 
-// closed reports whether the bounds are within the gap.
-func (p *problem) closed(h *potential) bool { return h.upper-h.lower <= p.gap*h.upper }
+// closed reports whether the bounds are within the gap, or as close as rounding lets them come: where W1 is 0 no part of it is wide enough.
+func (p *problem) closed(h *potential) bool { return h.upper-h.lower <= p.gap*h.upper+h.slack }
 
 // better returns the potential of the larger value with the smaller of both upper bounds.
 func (h *potential) better(other *potential) *potential {
 	if other == nil {
 		return h
 	}
-	upper := min(h.upper, other.upper)
+	upper := min(h.upper, other.upper) // the slack of either will do
 	if other.value > h.value {
 		h = other
 	}
@@ -124,7 +127,9 @@ func (p *problem) bound(ctx context.Context, s *entropic.Solution) (*potential, 
 		return nil, err
 	}
 	h.value = floats.Dot(a.W, h.hx) - floats.Dot(b.W, h.hy)
-	h.lower, h.upper = h.value-p.rounding(h, maxCost), upper
+	rounding := p.rounding(h, maxCost)
+	h.lower, h.upper = h.value-rounding, upper
+	h.slack = 4*rounding + underflow*float64(a.N)*float64(b.N)
 	return h, nil
 }
 
