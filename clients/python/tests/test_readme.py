@@ -1,0 +1,24 @@
+"""What the READMEs show runs as it stands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+
+@pytest.mark.parametrize("readme", ["README.md", "clients/python/README.md"])
+def test_the_first_python_block_runs(readme: str, tmp_path: Path) -> None:
+    """In an empty folder: the server is bin/kantor of the checkout that the package is installed from."""
+    block = re.search(r"^```python\n(.*?)^```", (ROOT / readme).read_text(), re.DOTALL | re.MULTILINE)
+    assert block is not None
+    out = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block[1]], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert out.returncode == 0, out.stderr
+    assert "Interval(lower=" in out.stdout
