@@ -1,0 +1,181 @@
+"""Runs every test and check of the project and ends with a summary.
+
+    python tools/test.py [--checks]
+
+With --checks it leaves the tests out. Needs what `make test` installs before; the standard library is enough for the
+script itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PYTHON_CLIENT = ROOT / "clients" / "python"
+BUF = ["go", "tool", "-modfile=tools/buf/go.mod", "buf"]
+
+# Checks by name: the folder they run in and what runs.
+CHECKS: dict[str, tuple[Path, list[str]]] = {
+    "gofmt": (
+        ROOT,
+        ["sh", "-c", 'out=$("$(go env GOROOT)"/bin/gofmt -l $(git ls-files "*.go")) && echo "$out" && test -z "$out"'],
+    ),
+    "go vet": (ROOT, ["go", "vet", "./..."]),
+    "staticcheck": (ROOT, ["go", "tool", "-modfile=tools/go.mod", "staticcheck", "./..."]),
+    "buf lint": (ROOT, [*BUF, "lint"]),
+    "buf breaking": (ROOT, [*BUF, "breaking", "proto", "--against", "proto/baseline.binpb"]),
+    "generated code": (ROOT, ["tools/checkgenerate.sh"]),
+    "ruff check": (
+        PYTHON_CLIENT,
+        [sys.executable, "-m", "ruff", "check", "--config", "pyproject.toml", ".", "../../examples", "../../tools"],
+    ),
+    "ruff format": (
+        PYTHON_CLIENT,
+        [
+            *[sys.executable, "-m", "ruff", "format", "--check", "--config", "pyproject.toml"],
+            *[".", "../../examples", "../../tools"],
+        ],
+    ),
+    "mypy": (PYTHON_CLIENT, [sys.executable, "-m", "mypy"]),
+}
+
+
+@dataclass
+class Suite:
+    """What came of one suite."""
+
+    name: str
+    passed: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    skipped: list[str] = field(default_factory=list)  # each with its reason
+
+
+def main() -> int:
+    """Runs the suites and returns the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--checks", action="store_true", help="the checks only")
+    only_checks = parser.parse_args().checks
+    suites = [timed(run_check, name) for name in CHECKS]
+    if not only_checks:
+        suites += [timed(run_go, "go test"), timed(run_pytest, "pytest")]
+    return summarise(suites)
+
+
+def timed(run: Callable[[Suite], None], name: str) -> Suite:
+    """Announces a suite, runs it and notes the time."""
+    print(f"=== {name}", flush=True)
+    suite, start = Suite(name), time.monotonic()
+    run(suite)
+    suite.seconds = time.monotonic() - start
+    return suite
+
+
+def run_check(suite: Suite) -> None:
+    """Runs a check, which passes or fails as a whole."""
+    folder, command = CHECKS[suite.name]
+    status = subprocess.run(command, cwd=folder, check=False).returncode
+    suite.passed, suite.failed = int(status == 0), int(status != 0)
+
+
+def run_go(suite: Suite) -> None:
+    """Runs the Go tests with the race detector: a line for each package, and all that a failed test printed."""
+    command = ["go", "test", "-race", "-json", "./..."]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    output: dict[tuple[str, str], list[str]] = defaultdict(list)
+    ended: dict[tuple[str, str], str] = {}
+    assert process.stdout is not None
+    for line in process.stdout:
+        try:
+            event = json.loads(line)
+        except ValueError:  # what go says before the tests run
+            print(line, end="", flush=True)
+            continue
+        key = event.get("Package") or event.get("ImportPath", ""), event.get("Test", "")
+        action = event["Action"]
+        if action in ("output", "build-output"):
+            output[key].append(event["Output"])
+        elif action in ("pass", "fail", "skip", "build-fail"):
+            ended[key] = action
+            report_go(key, action, event.get("Elapsed", 0.0), output.pop(key, []))
+    tests = leaves({key: action for key, action in ended.items() if key[1]})
+    suite.passed = sum(action == "pass" for action in tests.values())
+    suite.failed = sum(action == "fail" for action in tests.values())
+    suite.skipped = [f"{test} ({package}): {skips[package, test]}" for package, test in skipped(tests)]
+    # A package that does not build, or panics, has no test that failed.
+    if process.wait() != 0 and not suite.failed:
+        suite.failed = 1
+
+
+skips: dict[tuple[str, str], str] = {}
+
+
+def report_go(key: tuple[str, str], action: str, seconds: float, output: list[str]) -> None:
+    """Prints a package's line, and a failure's output; keeps a skip's."""
+    package, test = key
+    if action == "skip" and test:
+        lines = [line.strip() for line in output if not line.lstrip().startswith(("===", "---"))]
+        skips[key] = " ".join(lines)
+    elif action in ("fail", "build-fail"):
+        print("".join(output), end="", flush=True)
+    if not test and action in ("pass", "fail"):
+        print(f"  {action:4}  {package}  {seconds:.1f} s", flush=True)
+
+
+def leaves(tests: dict[tuple[str, str], str]) -> dict[tuple[str, str], str]:
+    """The tests without those that only group others, which would count twice."""
+    parents = {(package, test.rpartition("/")[0]) for package, test in tests}
+    return {key: action for key, action in tests.items() if key not in parents}
+
+
+def skipped(tests: dict[tuple[str, str], str]) -> list[tuple[str, str]]:
+    """The tests that were skipped."""
+    return [key for key, action in tests.items() if action == "skip"]
+
+
+def run_pytest(suite: Suite) -> None:
+    """Runs the Python tests against a live server; pytest itself shows progress and failures."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}"]
+        status = subprocess.run(command, cwd=PYTHON_CLIENT, check=False).returncode
+        cases = ElementTree.parse(report).iter("testcase") if report.exists() else ()
+        for case in cases:
+            skip = case.find("skipped")
+            if skip is not None:
+                suite.skipped.append(f"{case.get('classname')}.{case.get('name')}: {skip.get('message')}")
+            elif case.find("failure") is not None or case.find("error") is not None:
+                suite.failed += 1
+            else:
+                suite.passed += 1
+    if status != 0 and not suite.failed:
+        suite.failed = 1
+
+
+def summarise(suites: list[Suite]) -> int:
+    """Prints the table, the skips and the closing line."""
+    print(f"\n{'suite':16}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
+    for suite in suites:
+        counts = f"{suite.passed:8}{suite.failed:8}{len(suite.skipped):9}"
+        print(f"{suite.name:16}{counts}{suite.seconds:9.1f}")
+    for suite in suites:
+        for skip in suite.skipped:
+            print(f"skipped: {suite.name}: {skip}")
+    passed, failed = sum(s.passed for s in suites), sum(s.failed for s in suites)
+    total_skipped = sum(len(s.skipped) for s in suites)
+    print(f"{passed} passed, {failed} failed" + (f", {total_skipped} skipped" if total_skipped else ""))
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
