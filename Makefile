@@ -57,6 +57,6 @@ $(VAE)/.venv/base.stamp: $(VAE)/requirements.txt $(CLIENT)/pyproject.toml
 	@touch $@
 
 .venv/dev.stamp: $(CLIENT)/requirements-dev.txt $(CLIENT)/pyproject.toml
-	@echo "Python packages for the tests; the first time torch's CUDA libraries make that a download of about 2.5 GB on Linux."
+	@echo "Python packages for the tests; the first time torch's CUDA libraries make that a download of about 3 GB on Linux."
 	$(PIP) .venv --requirement $< --editable $(CLIENT)
 	@touch .venv/protoc.stamp $@

@@ -21,7 +21,7 @@ if ! "$python" -c "$works" 2>/dev/null; then
 	"${PYTHON:-python3}" -c 'import sys; print(*(p for p in sys.path if p.endswith("-packages")), sep="\n")' >"$paths"
 	if ! "$python" -c "$works" 2>/dev/null; then
 		rm "$paths"
-		echo "python3 has no torch. Downloading it from PyPI: on Linux about 2.5 GB, because it comes with CUDA's libraries."
+		echo "python3 has no torch. Downloading it from PyPI: on Linux about 3 GB, because it comes with CUDA's libraries."
 		tools/pip.sh $here/.venv --requirement $here/requirements-torch.txt
 		"$python" -c "$works"
 	fi
