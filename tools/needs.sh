@@ -10,7 +10,7 @@ need() {
 
 # Any Go since 1.21 fetches the toolchain that go.mod names, unless GOTOOLCHAIN forbids it; then `go env` in this directory fails.
 if ! command -v go >/dev/null; then
-	need "Go 1.26 or newer on PATH (Debian: golang-go, or golang-1.26-go from backports; https://go.dev/dl)"
+	need "Go 1.26 or newer on PATH (from https://go.dev/dl; or Debian: golang-go, with GOTOOLCHAIN=auto)"
 elif ! go env GOVERSION >/dev/null 2>&1 || ! go list -m >/dev/null 2>&1; then
 	need "Go 1.26 or newer, or one since 1.21 that may fetch it (GOTOOLCHAIN=auto); this one says: $(go list -m 2>&1 | head -n 1)"
 fi

@@ -53,7 +53,7 @@ class Client:
         self.address = address
         self._timeout = timeout
         self._closed = False
-        self._transports = PerProcess(functools.partial(Transport, address))
+        self._transports = PerProcess(functools.partial(Transport, address), Transport.close)
 
     def evaluate(
         self,

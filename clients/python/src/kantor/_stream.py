@@ -9,7 +9,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError as FutureCancelledError
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from types import TracebackType
@@ -78,7 +77,7 @@ class Stream:
         self._default_timeout = timeout
         self._ids = itertools.count(1)
         self._closed = False
-        self._calls = PerProcess(lambda: _Call(self._transport(), self._open))
+        self._calls = PerProcess(lambda: _Call(self._transport(), self._open), _Call.finish)
         # Dropped without a close, the call still ends. At the exit of the process it ends by itself.
         weakref.finalize(self, _finish, self._calls).atexit = False
         # The objective is refused here, not with the first batch.
@@ -144,7 +143,7 @@ class Stream:
             raise ClosedError("the stream is closed")
         call = self._calls.get()
         if call.leaving:
-            self._calls.pop()
+            self._calls.drop(call)
             call = self._calls.get()
         call.wait_until_open(timeout)
         return call
@@ -290,7 +289,7 @@ if hasattr(os, "register_at_fork"):
 def _wait(answer: _Answer, timeout: float | None) -> loss_service_pb2.EvaluateResponse:
     try:
         return answer.result(timeout)
-    except (FutureTimeoutError, FutureCancelledError) as error:
-        if answer.done():  # it is the answer itself that is a DeadlineError
-            raise
+    except FutureTimeoutError as error:
+        if answer.done():  # just now; or the answer itself is a DeadlineError, which is a TimeoutError too
+            return answer.result()
         raise DeadlineError("DEADLINE_EXCEEDED", f"no result within {timeout:g} s") from error

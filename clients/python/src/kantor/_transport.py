@@ -36,20 +36,32 @@ _OPTIONS = [
 
 
 class PerProcess(Generic[T]):
-    """Something that must not be used on the other side of a fork, made anew in every process that asks for it."""
+    """Something that must not be used on the other side of a fork, made anew in every process that asks for it.
 
-    def __init__(self, make: Callable[[], T]) -> None:
+    Without a lock, which another thread could hold across the fork.
+    """
+
+    def __init__(self, make: Callable[[], T], close: Callable[[T], None]) -> None:
         self._make = make
+        self._close = close
         self._made: dict[int, T] = {}
 
     def get(self) -> T:
         """Returns this process's one."""
         pid = os.getpid()
-        if pid not in self._made:
-            # Two threads may both make one; setdefault lets one win, and the other is dropped unused. A lock could be
-            # held across the fork.
-            self._made.setdefault(pid, self._make())
-        return self._made[pid]
+        made = self._made.get(pid)
+        if made is None:
+            made = self._make()
+            kept = self._made.setdefault(pid, made)
+            if kept is not made:  # another thread was faster
+                self._close(made)
+            made = kept
+        return made
+
+    def drop(self, made: T) -> None:
+        """Forgets this process's one, if it is that one still."""
+        if self._made.get(os.getpid()) is made:
+            self._made.pop(os.getpid(), None)
 
     def pop(self) -> T | None:
         """Takes this process's one away, if there is one."""
