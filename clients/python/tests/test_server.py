@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -52,7 +53,7 @@ def test_the_server_ends_with_the_process(ending: str) -> None:
     wait_until_gone(int(pid), 10)
     directory = Path(address.removeprefix("unix:")).parent
     if "kill" in ending:
-        directory.rmdir()  # nobody was left to; the server took its socket with it
+        shutil.rmtree(directory)  # nobody was left to
     assert not directory.exists()
 
 
