@@ -14,6 +14,7 @@ type Cloud struct {
 	W       []float64 // [N], non-negative
 	Mass    float64   // Σ W, positive
 	Sampled bool      // from a prior: it has no gradient
+	Single  bool      // its points came in binary32
 }
 
 // massTolerance is the relative difference of masses up to which two measures count as balanced: that of weights summed in binary32.
@@ -46,23 +47,20 @@ func (in Inputs) Pair(source, target string, seed uint64) (a, b *Cloud, err erro
 	if err != nil {
 		return nil, nil, err
 	}
+	// A prior has no mass of its own and takes the other's.
+	if a.Sampled {
+		a.scale(b.Mass)
+	} else if b.Sampled {
+		b.scale(a.Mass)
+	}
 	if a.D != b.D {
 		return nil, nil, Badf("target", "input %q has dimension %d, want %d, that of source %q", target, b.D, a.D, source)
 	}
 	return a, b, nil
 }
 
-// Balance scales b's weights to a's mass where the two differ by rounding, or says that they differ by more. A sampled prior has no mass of its own and
-// takes the other's.
+// Balance scales b's weights to a's mass where the two differ by rounding, or says that they differ by more.
 func Balance(a, b *Cloud) error {
-	switch {
-	case b.Sampled:
-		b.scale(a.Mass)
-		return nil
-	case a.Sampled:
-		a.scale(b.Mass)
-		return nil
-	}
 	if diff := a.Mass - b.Mass; diff > massTolerance*a.Mass || -diff > massTolerance*a.Mass {
 		return Badf("target", "input %q has mass %v, want that of source %q, %v, to 1e-6 of it", b.Name, b.Mass, a.Name, a.Mass)
 	}
@@ -86,7 +84,7 @@ func (in Inputs) measure(name string) *Measure { m, _ := in[name].(*Measure); re
 func (in Inputs) prior(name string) *Prior { p, _ := in[name].(*Prior); return p }
 
 func (m *Measure) cloud(name string) *Cloud {
-	c := &Cloud{Name: name, N: m.Points.Shape[0], D: m.Points.Shape[1], X: m.Points.Float64s()}
+	c := &Cloud{Name: name, N: m.Points.Shape[0], D: m.Points.Shape[1], X: m.Points.Float64s(), Single: m.Points.F32 != nil}
 	if m.Weights == nil {
 		c.W, c.Mass = uniform(c.N), 1
 		return c

@@ -64,6 +64,8 @@ type Potentials struct {
 type Gauge int
 
 const (
+	// NoGauge is unbalanced potentials, which are unique: nothing was added.
+	NoGauge Gauge = 3
 	// EqualMeans is f at the source and g at the target with <a,f> = <b,g>.
 	EqualMeans Gauge = 1
 	// ZeroTargetMean is one function h at both with <b,h> = 0.

@@ -35,7 +35,7 @@ const (
 	// stageIterations are spent on one temperature at most: a lower one does more for the gap than a smaller marginal error.
 	stageIterations = 250
 	// underflow bounds what the upper bound allows for each entry of the plan that vanishes.
-	underflow = 0x1p-1000
+	underflow = 0x1p-980
 )
 
 // Work implements [losses.Problem].
@@ -73,7 +73,11 @@ func (p *problem) descend(ctx context.Context) (*entropic.Solution, *potential, 
 	if mean == 0 {
 		mean = 1 // all points coincide
 	}
-	path := entropic.NewPath(p.Problem)
+	path, err := entropic.NewPath(ctx, p.Problem, p.gap/4)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer path.Release()
 	var best *potential
 	for relative := firstTemperature; ; relative /= 2 {
 		p.Epsilon = max(relative*mean, p.Resolution())

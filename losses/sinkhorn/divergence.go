@@ -19,6 +19,17 @@ const (
 	None
 )
 
+// Profile is how a divergence is computed.
+type Profile int
+
+const (
+	// Accurate iterates until the measured marginal error is within the tolerance.
+	Accurate Profile = iota
+	// GeomLoss takes the fixed schedule of GeomLoss's SamplesLoss, step for step, and gives its numbers. It measures the marginal error at the end, and
+	// says that it did not converge where that is above the tolerance.
+	GeomLoss
+)
+
 // Defaults of a [Divergence].
 const (
 	DefaultTolerance     = 1e-3
@@ -28,16 +39,26 @@ const (
 // Divergence is S = OT(a,b) - ½OT(a,a) - ½OT(b,b), where OT is the least of <P,C> + ε KL(P|a⊗b) over the plans P between a and b, and
 // KL(p|q) = Σ p log(p/q) - p + q (Feydy et al. 2019, eq. 1 and 3).
 //
-// Gradients hold ε fixed, also where it is the default that the data set. Those in weights are centred, <weights, gradient> = 0: the masses have to stay
-// equal, so only differences between their entries mean something.
+// With Reach or Rho it is unbalanced: P may be any plan, at a price of ρ KL(P1|a) + ρ KL(Pᵀ1|b), so mass that is far from everything is left where it is,
+// masses need not be equal, and S has the further summand ½ε(m_a-m_b)² (Séjourné et al. 2019, definition 5).
+//
+// Gradients hold ε and ρ fixed, also where ε is the default that the data set. Balanced, those in weights are centred, <weights, gradient> = 0: the masses
+// have to stay equal, so only differences between their entries mean something.
 type Divergence struct {
 	Source, Target string // names of the inputs
 	Cost           losses.Cost
 	Blur           *float64 // ε = blur² for the squared costs, blur for the Euclidean one
 	Epsilon        *float64 // ε itself; with neither a fifth of the target's mean cost to its mean
+	Reach          *float64 // ρ = reach² for the squared costs, reach for the Euclidean one: how far mass is carried rather than left
+	Rho            *float64 // ρ itself; with neither the problem is balanced
 	Debias         Debias
+	Profile        Profile
+	Scaling        *float64 // of the GeomLoss profile; nil: DefaultScaling
 	Tolerance      *float64 // L1 marginal error relative to the mass, of each problem; nil: DefaultTolerance
+	Gap            *float64 // width of the interval relative to the value, in place of Tolerance
 	MaxIterations  int      // of each problem; 0: DefaultMaxIterations
+	// WithoutInterval leaves the interval out, and the time that it takes.
+	WithoutInterval bool
 }
 
 // Kind implements [losses.Loss].
@@ -61,10 +82,11 @@ func (d Divergence) Bind(inputs losses.Inputs, seed uint64) (losses.Problem, err
 	if err != nil {
 		return nil, err
 	}
-	if err := losses.Balance(a, b); err != nil {
-		return nil, err
+	p := &problem{debias: d.Debias == Self, options: options, scale: 1, withoutInterval: d.WithoutInterval}
+	if d.Gap != nil {
+		p.gap = *d.Gap
+		p.options.Tolerance = lastTolerance // what it may come to
 	}
-	p := &problem{debias: d.Debias == Self, options: options, scale: 1}
 	p.cross = entropic.Problem{A: a, B: b}
 	switch d.Cost {
 	case losses.SquaredEuclidean:
@@ -79,7 +101,15 @@ func (d Divergence) Bind(inputs losses.Inputs, seed uint64) (losses.Problem, err
 	if err := d.temperature(p); err != nil {
 		return nil, err
 	}
-	return p, nil
+	if err := d.marginals(p); err != nil {
+		return nil, err
+	}
+	if p.cross.Rho == 0 {
+		if err := losses.Balance(a, b); err != nil {
+			return nil, err
+		}
+	}
+	return p, d.profile(p)
 }
 
 // options checks the parameters that say when to stop.
@@ -91,6 +121,17 @@ func (d Divergence) options() (entropic.Options, error) {
 	if !(o.Tolerance > 0) || math.IsInf(o.Tolerance, 1) {
 		return o, losses.Badf("tolerance", "is %v, want a positive number", o.Tolerance)
 	}
+	switch {
+	case d.Gap == nil:
+	case d.Tolerance != nil:
+		return o, losses.Badf("gap", "is given and tolerance too, want one of them")
+	case !(*d.Gap > 0) || math.IsInf(*d.Gap, 1):
+		return o, losses.Badf("gap", "is %v, want a positive number", *d.Gap)
+	case d.WithoutInterval:
+		return o, losses.Badf("gap", "is given without an interval for it to be of")
+	case d.Profile == GeomLoss:
+		return o, losses.Badf("gap", "is given with the profile geomloss, whose schedule is fixed")
+	}
 	if d.MaxIterations < 0 {
 		return o, losses.Badf("max_iterations", "is %d, want a positive number, or 0 for %d", d.MaxIterations, DefaultMaxIterations)
 	}
@@ -100,30 +141,92 @@ func (d Divergence) options() (entropic.Options, error) {
 	return o, nil
 }
 
-// temperature sets ε, in units of the solver's cost, from what was given or from the data.
-func (d Divergence) temperature(p *problem) error {
-	field, given := "epsilon", d.Epsilon
-	switch {
-	case d.Blur != nil && d.Epsilon != nil:
-		return losses.Badf("blur", "is given and epsilon too, want one of them")
-	case d.Blur != nil:
-		field, given = "blur", d.Blur
-	case d.Epsilon == nil:
-		p.cross.Epsilon = defaultTemperature(p.cross)
+// profile sets what the GeomLoss profile takes.
+func (d Divergence) profile(p *problem) error {
+	if d.Profile != GeomLoss {
+		if d.Scaling != nil {
+			return losses.Badf("scaling", "is given without the profile geomloss, which alone has one")
+		}
 		return nil
 	}
-	epsilon := *given
-	if !(epsilon > 0) || math.IsInf(epsilon, 1) {
-		return losses.Badf(field, "is %v, want a positive number", epsilon)
+	p.geomLoss, p.scaling = true, DefaultScaling
+	if d.Scaling != nil {
+		p.scaling = *d.Scaling
 	}
-	if field == "blur" && d.Cost != losses.Euclidean {
-		epsilon *= epsilon
+	if !(p.scaling > 0 && p.scaling < 1) {
+		return losses.Badf("scaling", "is %v, want a number between 0 and 1", p.scaling)
 	}
-	if math.IsInf(epsilon, 1) {
-		return losses.Badf(field, "is %v, whose square overflows", *given)
+	p.blur = p.cross.Epsilon
+	switch d.Cost {
+	case losses.Euclidean:
+		p.cross.Nearest = nearestDistance
+	case losses.SquaredEuclidean:
+		return losses.Badf("cost", "is squared_euclidean, want half_squared_euclidean or euclidean: SamplesLoss has no other")
+	case losses.HalfSquaredEuclidean:
+		p.blur = math.Sqrt(p.cross.Epsilon)
+		if d.Blur != nil {
+			p.blur = *d.Blur
+		}
+	}
+	return nil
+}
+
+// temperature sets ε, in units of the solver's cost, from what was given or from the data.
+func (d Divergence) temperature(p *problem) error {
+	if d.Blur == nil && d.Epsilon == nil {
+		if d.Profile != GeomLoss {
+			p.cross.Epsilon = defaultTemperature(p.cross)
+			return nil
+		}
+		blur := defaultBlur
+		d.Blur = &blur
+	}
+	epsilon, field, err := d.inCost("blur", d.Blur, "epsilon", d.Epsilon)
+	if err != nil {
+		return err
 	}
 	p.cross.Epsilon = epsilon / p.scale
 	return p.cross.CheckTemperature(field)
+}
+
+// marginals sets ρ likewise; 0 is balanced.
+func (d Divergence) marginals(p *problem) error {
+	if d.Reach == nil && d.Rho == nil {
+		return nil
+	}
+	rho, field, err := d.inCost("reach", d.Reach, "rho", d.Rho)
+	if err != nil {
+		return err
+	}
+	p.cross.Rho = rho / p.scale
+	// Below this the damping 1/(1+ε/ρ) is nothing but rounding, above it 1.
+	const span = 1 << 40
+	if e := p.cross.Epsilon; p.cross.Rho < e/span || p.cross.Rho > e*span {
+		return losses.Badf(field, "gives a ρ of %.3g, want 2^-40 to 2^40 times the temperature, %.3g; leave it out for balanced transport", rho, e*p.scale)
+	}
+	return nil
+}
+
+// inCost returns a parameter that is given as a length or in units of the cost, in the latter, and the name of the one that was.
+func (d Divergence) inCost(lengthName string, length *float64, name string, given *float64) (value float64, field string, err error) {
+	switch {
+	case length != nil && given != nil:
+		return 0, lengthName, losses.Badf(lengthName, "is given and %s too, want one of them", name)
+	case given != nil:
+		value, field = *given, name
+	default:
+		value, field = *length, lengthName
+	}
+	if !(value > 0) || math.IsInf(value, 1) {
+		return 0, field, losses.Badf(field, "is %v, want a positive number", value)
+	}
+	if length != nil && d.Cost != losses.Euclidean {
+		value *= value
+	}
+	if math.IsInf(value, 1) {
+		return 0, field, losses.Badf(field, "is %v, whose square overflows", *length)
+	}
+	return value, field, nil
 }
 
 // defaultTemperature is a fifth of the target's mean cost to its mean. A target of one point has none; then the source's to the target's mean.

@@ -2,6 +2,7 @@ package sinkhorn
 
 import (
 	"context"
+	"math"
 
 	"gonum.org/v1/gonum/floats"
 
@@ -15,15 +16,16 @@ func (p *problem) gradients(ctx context.Context, want losses.Want, cross *solved
 	a, b := p.cross.A, p.cross.B
 	for _, s := range []struct {
 		x, y *losses.Cloud
-		g    []float64 // the potential of y in the cross problem
+		g    []float64          // the potential of y in the cross problem
+		of   *entropic.Solution // the cross problem's where x are its rows
 		self int
-	}{{a, b, cross.G, 0}, {b, a, cross.F, 1}} {
-		var self []float64
-		if selves != nil {
-			self = selves[s.self].F
+	}{{a, b, cross.G, cross.Solution, 0}, {b, a, cross.F, nil, 1}} {
+		var self *solved
+		if len(selves) > 0 {
+			self = selves[s.self]
 		}
 		if ref := (losses.Ref{Input: s.x.Name, Field: "points"}); want.Gradients[ref] {
-			g, err := p.pointGradient(ctx, s.x, s.y, s.g, self)
+			g, err := p.pointGradient(ctx, s.x, s.y, s.g, s.of, self)
 			if err != nil {
 				return nil, err
 			}
@@ -49,32 +51,55 @@ func accumulate(into map[losses.Ref][]float64, ref losses.Ref, g []float64) {
 }
 
 // pointGradient is Σ_j P^xy_ij ∇₁c(x_i,y_j) - Σ_j P^xx_ij ∇₁c(x_i,x_j) (Feydy et al. 2019, section 3.2): the self term counts half and its points stand on
-// both sides. For c = ½d² that is a_i (T_xx(x_i) - T_xy(x_i)), T the barycentric map.
-func (p *problem) pointGradient(ctx context.Context, x, y *losses.Cloud, g, self []float64) ([]float64, error) {
+// both sides. For c = ½d², balanced, that is a_i (T_xx(x_i) - T_xy(x_i)), T the barycentric map.
+func (p *problem) pointGradient(ctx context.Context, x, y *losses.Cloud, g []float64, of *entropic.Solution, self *solved) ([]float64, error) {
 	out := make([]float64, x.N*x.D)
-	if err := entropic.AddPointGradient(ctx, out, p.scale, p.cross.Cost, p.cross.Epsilon, x, y, g); err != nil {
+	cross := p.cross
+	cross.A, cross.B = x, y
+	if err := entropic.AddPointGradient(ctx, out, p.scale, cross, g, of); err != nil {
 		return nil, err
 	}
 	if self == nil {
 		return out, nil
 	}
-	return out, entropic.AddPointGradient(ctx, out, -p.scale, p.cross.Cost, p.cross.Epsilon, x, x, self)
+	cross.B = x
+	return out, entropic.AddPointGradient(ctx, out, -p.scale, cross, self.F, self.Solution)
 }
 
-// weightGradient is f_xy - f_xx (Feydy et al. 2019, proposition 2), or f_xy without self terms, centred.
-func (p *problem) weightGradient(ctx context.Context, x, y *losses.Cloud, g, self []float64) ([]float64, error) {
-	out, err := entropic.Extended(ctx, p.cross.Cost, p.cross.Epsilon, x, y, g)
+// weightGradient is f_xy - f_xx (Feydy et al. 2019, proposition 2), or f_xy without self terms, centred. Unbalanced it is that of
+//
+//	OT(x,y):  ρ + ε m_y - (ρ+ε) e^{-f_xy/ρ},     S:  (ρ+ε)(e^{-f_xx/ρ} - e^{-f_xy/ρ}),
+//
+// where the last comes from the envelope theorem: the derivative of ½ε(m_x-m_y)² cancels the masses.
+func (p *problem) weightGradient(ctx context.Context, x, y *losses.Cloud, g []float64, self *solved) ([]float64, error) {
+	cross := p.cross
+	cross.A, cross.B = x, y
+	out, err := entropic.Extended(ctx, cross, g)
 	if err != nil {
 		return nil, err
 	}
+	var own []float64
 	if self != nil {
-		own, err := entropic.Extended(ctx, p.cross.Cost, p.cross.Epsilon, x, x, self)
-		if err != nil {
+		cross.B = x
+		if own, err = entropic.Extended(ctx, cross, self.F); err != nil {
 			return nil, err
 		}
-		floats.Sub(out, own)
 	}
-	floats.AddConst(-floats.Dot(x.W, out)/x.Mass, out)
+	if rho, epsilon := p.cross.Rho, p.cross.Epsilon; rho > 0 {
+		for i, f := range out {
+			out[i] = -(rho + epsilon) * math.Exp(-f/rho)
+			if own == nil {
+				out[i] += rho + epsilon*y.Mass
+			} else {
+				out[i] += (rho + epsilon) * math.Exp(-own[i]/rho)
+			}
+		}
+	} else {
+		if own != nil {
+			floats.Sub(out, own)
+		}
+		floats.AddConst(-floats.Dot(x.W, out)/x.Mass, out)
+	}
 	floats.Scale(p.scale, out)
 	return out, nil
 }

@@ -3,11 +3,13 @@ package sinkhorn
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"gonum.org/v1/gonum/floats"
 
 	"kantor/losses"
 	"kantor/losses/internal/entropic"
+	"kantor/losses/internal/parallel"
 )
 
 // problem is a divergence bound to its clouds, in units of the solver's cost; scale takes values, temperatures and gradients back to the caller's.
@@ -16,11 +18,19 @@ type problem struct {
 	debias  bool
 	options entropic.Options
 	scale   float64
+	gap     float64 // 0: the options' tolerance decides
+
+	withoutInterval bool
+
+	// Of the GeomLoss profile.
+	geomLoss      bool
+	blur, scaling float64
 }
 
 // solved is one of the up to three transport problems with its solution.
 type solved struct {
 	entropic.Problem
+	path *entropic.Path // nil: the potentials came from elsewhere
 	*entropic.Solution
 	entropic.Bounds
 }
@@ -37,22 +47,22 @@ func (p *problem) Work() losses.Work {
 
 // Solve implements [losses.Problem].
 func (p *problem) Solve(ctx context.Context, want losses.Want) (losses.TermResult, error) {
-	cross, err := p.solve(ctx, p.cross, entropic.Solve)
+	if p.geomLoss {
+		return p.solveGeomLoss(ctx, want)
+	}
+	all, err := p.start(ctx)
+	defer func() {
+		for _, s := range all {
+			s.path.Release()
+		}
+	}()
 	if err != nil {
 		return losses.TermResult{}, err
 	}
-	var selves []*solved // of source and target, or none
-	if p.debias {
-		for _, c := range []*losses.Cloud{p.cross.A, p.cross.B} {
-			self := p.cross
-			self.A, self.B = c, c
-			s, err := p.solve(ctx, self, entropic.SolveSelf)
-			if err != nil {
-				return losses.TermResult{}, err
-			}
-			selves = append(selves, s)
-		}
+	if err := p.solve(ctx, all); err != nil {
+		return losses.TermResult{}, err
 	}
+	cross, selves := all[0], all[1:]
 	result := p.result(cross, selves)
 	if want.Extras["potentials"] {
 		result.Extras = map[string]losses.Extra{"potentials": p.potentials(cross, selves)}
@@ -61,55 +71,140 @@ func (p *problem) Solve(ctx context.Context, want losses.Want) (losses.TermResul
 	return result, err
 }
 
-type solveFunc func(context.Context, entropic.Problem, entropic.Options) (*entropic.Solution, error)
-
-func (p *problem) solve(ctx context.Context, problem entropic.Problem, solve solveFunc) (*solved, error) {
-	solution, err := solve(ctx, problem, p.options)
-	if err != nil {
-		return nil, err
+// start makes the cross problem and, with self terms, those of source and target. What was made before an error is returned too.
+func (p *problem) start(ctx context.Context) (all []*solved, err error) {
+	problems := []entropic.Problem{p.cross}
+	if p.debias {
+		for _, c := range []*losses.Cloud{p.cross.A, p.cross.B} {
+			self := p.cross
+			self.A, self.B = c, c
+			problems = append(problems, self)
+		}
 	}
-	bounds, err := entropic.Bound(ctx, problem, solution)
-	return &solved{problem, solution, bounds}, err
+	for _, problem := range problems {
+		path, err := entropic.NewPath(ctx, problem, p.options.Tolerance)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, &solved{Problem: problem, path: path})
+	}
+	return all, nil
 }
 
-// result combines the problems' values and bounds: S lies in [L_ab - ½(U_aa+U_bb), U_ab - ½(L_aa+L_bb)].
-func (p *problem) result(cross *solved, selves []*solved) losses.TermResult {
-	value, lower, upper, valid := cross.Value, cross.Lower, cross.Upper, cross.Valid
-	solve := losses.Solve{Converged: cross.Converged, Iterations: cross.Iterations, MarginalError: cross.MarginalError,
-		Epsilon: p.scale * p.cross.Epsilon}
+// firstTolerance and nextTolerance are the marginal errors that a gap is sought at: its width is of first order in them.
+const (
+	firstTolerance = 1e-2
+	nextTolerance  = 0.2
+	lastTolerance  = 1e-14
+)
+
+// solve iterates to the tolerance, or to ever smaller ones until the interval is as narrow as the gap asks.
+func (p *problem) solve(ctx context.Context, all []*solved) error {
+	if p.gap == 0 {
+		return p.iterate(ctx, all, p.options)
+	}
+	o := entropic.Options{Tolerance: firstTolerance, MaxIterations: p.options.MaxIterations}
+	for {
+		if err := p.iterate(ctx, all, o); err != nil {
+			return err
+		}
+		lower, upper, value := p.combine(all[0], all[1:])
+		narrow := upper-lower <= p.gap*math.Abs(value)
+		exhausted := all[0].Iterations >= o.MaxIterations || o.Tolerance < lastTolerance
+		if narrow || exhausted {
+			for _, s := range all {
+				s.Converged = narrow
+			}
+			return nil
+		}
+		o.Tolerance *= nextTolerance
+	}
+}
+
+// iterate solves the problems at once: a sweep of one problem runs on one processor.
+func (p *problem) iterate(ctx context.Context, all []*solved, o entropic.Options) error {
+	return parallel.Each(ctx, len(all), func(i int) (err error) {
+		s := all[i]
+		if i == 0 {
+			s.Solution, err = s.path.SolveCross(ctx, o)
+		} else {
+			s.Solution, err = s.path.SolveSelf(ctx, o)
+		}
+		if err != nil {
+			return err
+		}
+		if p.withoutInterval {
+			s.Bounds = entropic.Dual(s.Problem, s.Solution)
+			return nil
+		}
+		s.Bounds, err = entropic.Bound(ctx, s.Problem, s.Solution)
+		return err
+	})
+}
+
+// combine is S from the problems' values and its bounds: S lies in [L_ab - ½(U_aa+U_bb), U_ab - ½(L_aa+L_bb)], unbalanced with ½ε(m_a-m_b)² added.
+func (p *problem) combine(cross *solved, selves []*solved) (lower, upper, value float64) {
+	value, lower, upper = cross.Value, cross.Lower, cross.Upper
 	for _, s := range selves {
 		value -= s.Value / 2
 		lower -= s.Upper / 2
 		upper -= s.Lower / 2
+	}
+	if p.debias && p.cross.Rho > 0 {
+		masses := p.cross.A.Mass - p.cross.B.Mass
+		rest := p.cross.Epsilon / 2 * masses * masses
+		value, lower, upper = value+rest, lower+rest, upper+rest
+	}
+	return lower, upper, value
+}
+
+// result is the outcome and its warnings, in the caller's units.
+func (p *problem) result(cross *solved, selves []*solved) losses.TermResult {
+	lower, upper, value := p.combine(cross, selves)
+	solve := losses.Solve{Converged: cross.Converged, Iterations: cross.Iterations, MarginalError: cross.MarginalError,
+		Epsilon: p.scale * p.cross.Epsilon}
+	valid := cross.Valid
+	for _, s := range selves {
 		valid = valid && s.Valid
 		solve.Converged = solve.Converged && s.Converged
 		solve.MarginalError = max(solve.MarginalError, s.MarginalError)
 	}
 	outcome := losses.Outcome{Value: p.scale * value, Solve: &solve}
 	result := losses.TermResult{}
-	if valid {
+	switch {
+	case p.withoutInterval:
+	case valid:
 		outcome.Interval = entropic.Widen(p.scale*lower, p.scale*upper, p.scale*cross.Upper, outcome.Value)
-	} else {
+	default:
 		result.Warnings = append(result.Warnings, entropic.NoInterval)
 	}
 	if !solve.Converged {
-		result.Warnings = append(result.Warnings, losses.Warning{Code: losses.NotConverged, Message: fmt.Sprintf(
-			"the marginal error is %.2g after %d iterations, tolerance %.2g: raise max_iterations, the tolerance or the blur",
-			solve.MarginalError, solve.Iterations, p.options.Tolerance)})
+		result.Warnings = append(result.Warnings, losses.Warning{Code: losses.NotConverged, Message: p.notConverged(solve, upper-lower, value)})
 	}
 	result.Outcomes = []losses.Outcome{outcome}
 	return result
 }
 
-// potentials returns copies in the caller's units, those of the cross problem with equal means.
+func (p *problem) notConverged(s losses.Solve, width, value float64) string {
+	if p.gap > 0 {
+		return fmt.Sprintf("the interval is %.2g of the value wide after %d iterations, gap %.2g: raise max_iterations, the gap or the blur",
+			width/math.Abs(value), s.Iterations, p.gap)
+	}
+	return fmt.Sprintf("the marginal error is %.2g after %d iterations, tolerance %.2g: raise max_iterations, the tolerance or the blur",
+		s.MarginalError, s.Iterations, p.options.Tolerance)
+}
+
+// potentials returns copies in the caller's units, those of a balanced cross problem with equal means.
 func (p *problem) potentials(cross *solved, selves []*solved) *losses.Potentials {
 	scaled := func(x []float64) []float64 { return floats.ScaleTo(make([]float64, len(x)), p.scale, x) }
-	out := &losses.Potentials{Gauge: losses.EqualMeans, Source: scaled(cross.F), Target: scaled(cross.G)}
-	a, b := p.cross.A, p.cross.B
-	shift := (floats.Dot(b.W, out.Target)/b.Mass - floats.Dot(a.W, out.Source)/a.Mass) / 2
-	floats.AddConst(shift, out.Source)
-	floats.AddConst(-shift, out.Target)
-	if selves != nil {
+	out := &losses.Potentials{Gauge: losses.NoGauge, Source: scaled(cross.F), Target: scaled(cross.G)}
+	if a, b := p.cross.A, p.cross.B; p.cross.Rho == 0 {
+		out.Gauge = losses.EqualMeans
+		shift := (floats.Dot(b.W, out.Target)/b.Mass - floats.Dot(a.W, out.Source)/a.Mass) / 2
+		floats.AddConst(shift, out.Source)
+		floats.AddConst(-shift, out.Target)
+	}
+	if len(selves) > 0 {
 		out.SourceSelf, out.TargetSelf = scaled(selves[0].F), scaled(selves[1].F)
 	}
 	return out

@@ -79,20 +79,30 @@ func TestBoundsContainTheExactValue(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			for trial := range 10 {
 				a, b := s.clouds(r)
-				for _, cost := range []vec.Cost{vec.HalfSquared, vec.Distance} {
-					p := Problem{Cost: cost, A: a, B: b}
+				for _, p := range []Problem{{Cost: vec.HalfSquared}, {Cost: vec.Distance}, {Cost: vec.HalfSquared, Rho: 1}, {Cost: vec.Distance, Rho: 1}} {
+					p.A, p.B = a, b
 					p.Epsilon = (0.2 + r.Float64()) * p.spread()
-					exact := newReference(p).value()
+					if !p.balanced() {
+						p.Rho = min(8, math.Exp(r.NormFloat64())) * p.spread() // the plain reference needs some ρ/ε iterations a digit
+						p.B = heavier(b, 0.5+r.Float64())
+					}
+					start := solve(t, p, Options{1e-13, 2000})
+					exact := newReference(p).value(t, start.F, start.G)
 					for _, o := range []Options{{1e-13, 2000}, {1e-3, 2000}, {1e-3, 1}, {1e-3, 3}} {
 						checkBounds(t, p, o, exact)
 					}
 					if t.Failed() {
-						t.Fatalf("trial %d, cost %v, ε %v", trial, cost, p.Epsilon)
+						t.Fatalf("trial %d: cost %v, ε %v, ρ %v", trial, p.Cost, p.Epsilon, p.Rho)
 					}
 				}
 			}
 		})
 	}
+}
+
+// heavier returns the cloud with other masses, which an unbalanced problem may have.
+func heavier(c *losses.Cloud, by float64) *losses.Cloud {
+	return cloud(c.N, c.D, func(i int) float64 { return c.X[i] }, func(i int) float64 { return by * c.W[i] })
 }
 
 func checkBounds(t *testing.T, p Problem, o Options, exact *big.Float) {
@@ -120,7 +130,8 @@ func compare(t *testing.T, name string, p Problem, solution *Solution, exact *bi
 		t.Errorf("%s: the exact value %.25g is outside of [%.17g, %.17g]", name, exact, bounds.Lower, bounds.Upper)
 	}
 	// The width is at most what the marginal error and rounding explain: first order in the former, with costs and potentials as its price.
-	scale := 1 + 3*p.spread()*p.A.Mass + p.Epsilon*p.A.Mass*(1+math.Abs(math.Log(p.A.Mass)))
+	mass := max(p.A.Mass, p.B.Mass)
+	scale := 1 + (3*p.spread()+p.Rho)*mass + p.Epsilon*mass*(1+math.Abs(math.Log(mass)))
 	if width := bounds.Upper - bounds.Lower; solution.Converged && width > 10*scale*(solution.MarginalError+1e-11) {
 		t.Errorf("%s: width %.3g at a marginal error of %.3g, out of proportion", name, width, solution.MarginalError)
 	}
@@ -132,7 +143,8 @@ func TestSelfBoundsContainTheExactValue(t *testing.T) {
 		a, _ := s.clouds(r)
 		p := Problem{Cost: vec.HalfSquared, A: a, B: a}
 		p.Epsilon = (0.2 + r.Float64()) * (p.spread() + 1e-3)
-		exact := newReference(p).value()
+		start := solve(t, p, Options{1e-13, 2000})
+		exact := newReference(p).value(t, start.F, start.G)
 		solution, err := SolveSelf(t.Context(), p, Options{1e-3, 100})
 		if err != nil {
 			t.Fatal(err)

@@ -2,11 +2,11 @@
 //
 //	OT = min_P <P,C> + ε KL(P | a⊗b)   over P ≥ 0 with P1 = a, Pᵀ1 = b,   KL(p|q) = Σ p log(p/q) - p + q
 //
-// in the variables of the dual, potentials f and g with P_ij = a_i b_j exp((f_i + g_j - C_ij)/ε). Nothing of size N·M is stored.
+// or, unbalanced, with ρ KL(P1|a) + ρ KL(Pᵀ1|b) in place of the constraints (Chizat, Peyré, Schmitzer, Vialard 2018). It works in the variables of the
+// dual, potentials f and g with P_ij = a_i b_j exp((f_i + g_j - C_ij)/ε).
 package entropic
 
 import (
-	"context"
 	"math"
 
 	"kantor/losses"
@@ -14,11 +14,32 @@ import (
 	"kantor/losses/internal/vec"
 )
 
-// Problem is entropic transport between clouds of equal mass and dimension.
+// Problem is entropic transport between clouds of equal dimension and, if it is balanced, of equal mass.
 type Problem struct {
 	Cost    vec.Cost
 	Epsilon float64 // in units of Cost, positive
+	Rho     float64 // strength of the marginals, in units of Cost; 0: infinite, the problem is balanced
+	Nearest float64 // costs below are taken for it in a solve, and have no gradient; 0: none are
 	A, B    *losses.Cloud
+}
+
+// balanced reports whether the marginals are constraints.
+func (p Problem) balanced() bool { return p.Rho == 0 }
+
+// damping is λ = 1/(1+ε/ρ): the update of an unbalanced problem is λ times the softmin (Séjourné, Feydy, Vialard, Trouvé, Peyré 2019, section 3).
+func (p Problem) damping(epsilon float64) float64 {
+	if p.balanced() {
+		return 1
+	}
+	return 1 / (1 + epsilon/p.Rho)
+}
+
+// target is what the marginal at a potential should be, relative to the weight: 1, or e^{-f/ρ}.
+func (p Problem) target(f float64) float64 {
+	if p.balanced() {
+		return 1
+	}
+	return math.Exp(-f / p.Rho)
 }
 
 // side is one of the two clouds together with what a softmin over it needs.
@@ -35,41 +56,11 @@ func newSide(c *losses.Cloud) side {
 	return s
 }
 
-// heights writes g_j/ε + log b_j, what a softmin over this side adds to the scaled costs.
-func (s side) heights(dst, g []float64, epsilon float64) {
-	for j := range dst {
-		dst[j] = g[j]/epsilon + s.logW[j]
-	}
-}
-
 // rowCost is the work of one row against this side, in units of [parallel.TileCost].
 func (s side) rowCost() int { return s.N * (s.D + 8) }
 
 // columnBlock is the number of columns of this side between two looks at the context.
-func (s side) columnBlock() int { return max(1, min(vec.Columns, parallel.TileCost/(s.D+8))) }
-
-// softmin writes f_i = -ε log Σ_j b_j exp((g_j - C(x_i,y_j))/ε) for the points of x over the points of y. h is scratch of y's length.
-func softmin(ctx context.Context, dst []float64, cost vec.Cost, epsilon float64, x, y side, g, h []float64) error {
-	y.heights(h, g, epsilon)
-	return parallel.Rows(ctx, x.N, y.rowCost(), func(lo, hi int, gate *parallel.Gate) {
-		for i := lo; i < hi; i++ {
-			sum, ok := logSumRow(gate, cost, x.X[i*x.D:(i+1)*x.D], y, h, 1/epsilon)
-			if !ok {
-				return
-			}
-			dst[i] = -epsilon * sum
-		}
-	})
-}
-
-// logSumRow is log Σ_j exp(h_j - C(x,y_j) scale), or false where the gate closed on the way.
-func logSumRow(gate *parallel.Gate, cost vec.Cost, x []float64, y side, h []float64, scale float64) (float64, bool) {
-	sum := vec.EmptyLogSum()
-	ok := eachBlock(gate, y, func(lo, hi int) {
-		sum = sum.AddRow(cost, x, y.X[lo*y.D:hi*y.D], h[lo:hi], scale)
-	})
-	return sum.Log(), ok
-}
+func (s side) columnBlock() int { return max(1, min(segmentSize, parallel.TileCost/(s.D+8))) }
 
 // eachBlock calls body for runs of columns of y. Between runs that add up to a tile it asks the gate.
 func eachBlock(gate *parallel.Gate, y side, body func(lo, hi int)) bool {

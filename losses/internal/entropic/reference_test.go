@@ -3,6 +3,7 @@ package entropic
 import (
 	"math"
 	"math/big"
+	"testing"
 
 	"kantor/losses"
 	"kantor/losses/internal/bigmath"
@@ -14,6 +15,7 @@ type reference struct {
 	a, b    []*big.Float
 	cost    [][]*big.Float
 	epsilon *big.Float
+	rho     *big.Float // nil: balanced
 }
 
 func bigSum(x []*big.Float) *big.Float {
@@ -44,9 +46,13 @@ func newReference(p Problem) *reference {
 		return out
 	}
 	r.a, r.b = exact(p.A.W), exact(p.B.W)
-	ratio := new(big.Float).Quo(bigSum(r.a), bigSum(r.b))
-	for _, v := range r.b {
-		v.Mul(v, ratio)
+	if p.balanced() {
+		ratio := new(big.Float).Quo(bigSum(r.a), bigSum(r.b))
+		for _, v := range r.b {
+			v.Mul(v, ratio)
+		}
+	} else {
+		r.rho = bigmath.New(p.Rho)
 	}
 	for i := range p.A.N {
 		row := make([]*big.Float, p.B.N)
@@ -67,23 +73,28 @@ func newReference(p Problem) *reference {
 	return r
 }
 
-// value is the dual objective at the fixed point of the iteration.
-func (r *reference) value() *big.Float {
+// value is the dual objective at the fixed point of the iteration, which starts at these potentials to save time; the fixed point is what it is.
+func (r *reference) value(t *testing.T, f, g []float64) *big.Float {
+	t.Helper()
 	kernel := make([][]*big.Float, len(r.a)) // exp(-C/ε)
 	for i, row := range r.cost {
 		for _, c := range row {
 			kernel[i] = append(kernel[i], bigmath.Exp(new(big.Float).Neg(bigmath.New(0).Quo(c, r.epsilon))))
 		}
 	}
-	u, v := ones(len(r.a)), ones(len(r.b)) // exp(f/ε), exp(g/ε)
-	for range 4000 {
-		change := 0.0
+	u, v := r.scalings(f), r.scalings(g)
+	change := 1.0
+	for iteration := 0; change > 1e-30; iteration++ { // the value is right to the square of this
+		if iteration == 4000 {
+			t.Fatalf("the reference did not converge: it still changes by %.2g", change)
+		}
+		change = 0
 		for i := range u {
 			s := bigmath.New(0)
 			for j := range v {
 				s.Add(s, mul(kernel[i][j], r.b[j], v[j]))
 			}
-			next := new(big.Float).Quo(bigmath.New(1), s)
+			next := r.damp(new(big.Float).Quo(bigmath.New(1), s))
 			relative, _ := new(big.Float).Quo(sub(next, u[i]), next).Float64()
 			change = max(change, math.Abs(relative))
 			u[i] = next
@@ -93,28 +104,43 @@ func (r *reference) value() *big.Float {
 			for i := range u {
 				s.Add(s, mul(kernel[i][j], r.a[i], u[i]))
 			}
-			v[j] = new(big.Float).Quo(bigmath.New(1), s)
-		}
-		if change < 1e-30 { // the value is right to the square of this
-			break
+			v[j] = r.damp(new(big.Float).Quo(bigmath.New(1), s))
 		}
 	}
 	return r.dual(kernel, u, v)
 }
 
+// damp is u^λ, λ = ρ/(ρ+ε).
+func (r *reference) damp(u *big.Float) *big.Float {
+	if r.rho == nil {
+		return u
+	}
+	lambda := new(big.Float).Quo(r.rho, bigmath.New(0).Add(r.rho, r.epsilon))
+	return bigmath.Exp(mul(lambda, bigLog(u)))
+}
+
 func (r *reference) dual(kernel [][]*big.Float, u, v []*big.Float) *big.Float {
 	mass, total := bigmath.New(0), bigmath.New(0)
 	for i := range u {
-		total.Add(total, mul(r.a[i], r.epsilon, bigLog(u[i])))
+		total.Add(total, mul(r.a[i], r.conjugate(u[i])))
 		for j := range v {
 			mass.Add(mass, mul(r.a[i], r.b[j], u[i], v[j], kernel[i][j]))
 		}
 	}
 	for j := range v {
-		total.Add(total, mul(r.b[j], r.epsilon, bigLog(v[j])))
+		total.Add(total, mul(r.b[j], r.conjugate(v[j])))
 	}
-	m := bigSum(r.a)
-	return total.Sub(total, mul(r.epsilon, sub(mass, mul(m, m))))
+	return total.Sub(total, mul(r.epsilon, sub(mass, mul(bigSum(r.a), bigSum(r.b)))))
+}
+
+// conjugate is f = ε log u, or -ρ(e^{-f/ρ} - 1).
+func (r *reference) conjugate(u *big.Float) *big.Float {
+	f := mul(r.epsilon, bigLog(u))
+	if r.rho == nil {
+		return f
+	}
+	e := bigmath.Exp(new(big.Float).Quo(new(big.Float).Neg(f), r.rho))
+	return mul(r.rho, sub(bigmath.New(1), e))
 }
 
 // bigLog starts Newton from the binary64 logarithm of mantissa and exponent, so that the argument may be beyond binary64's range.
@@ -125,12 +151,12 @@ func bigLog(x *big.Float) *big.Float {
 	return bigmath.Log(x, math.Log(m)+float64(exponent)*math.Ln2)
 }
 
-func ones(n int) []*big.Float {
-	x := make([]*big.Float, n)
-	for i := range x {
-		x[i] = bigmath.New(1)
+// scalings is exp(f/ε).
+func (r *reference) scalings(f []float64) (u []*big.Float) {
+	for _, v := range f {
+		u = append(u, bigmath.Exp(new(big.Float).Quo(bigmath.New(v), r.epsilon)))
 	}
-	return x
+	return u
 }
 
 // cloud makes a cloud of n points of dimension d.

@@ -80,20 +80,21 @@ func TestRelaxationHalvesTheIterations(t *testing.T) {
 }
 
 func plainIterations(t *testing.T, p Problem, tolerance float64) int {
-	path := NewPath(p)
+	path, err := NewPath(t.Context(), p, tolerance)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, epsilon := range append(path.schedule(), p.Epsilon) {
-		if err := path.anneal(t.Context(), epsilon); err != nil {
+		if err := path.plainSweep(t.Context(), epsilon); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for path.iterations < 5000 {
-		if err := softmin(t.Context(), path.softF, p.Cost, p.Epsilon, path.a, path.b, path.g, path.h[:p.B.N]); err != nil {
-			t.Fatal(err)
-		}
-		if marginalError(path.a, path.f, path.softF, p.Epsilon) <= tolerance {
+		path.Epsilon = p.Epsilon
+		if rows, err := path.rowError(t.Context()); err != nil || rows <= tolerance {
 			break
 		}
-		if err := path.anneal(t.Context(), p.Epsilon); err != nil {
+		if err := path.plainSweep(t.Context(), p.Epsilon); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -194,7 +195,7 @@ func TestThreadsDoNotChangeBits(t *testing.T) {
 			t.Fatal(err)
 		}
 		g := make([]float64, p.A.N*p.A.D)
-		if err := AddPointGradient(t.Context(), g, 1, p.Cost, p.Epsilon, p.A, p.B, s.G); err != nil {
+		if err := AddPointGradient(t.Context(), g, 1, p, s.G, s); err != nil {
 			t.Fatal(err)
 		}
 		return s, b, g

@@ -59,6 +59,25 @@ func Groups(ctx context.Context, n int, body func(group, lo, hi int, gate *Gate)
 	return run(ctx, count, func(i int, gate *Gate) { body(i, i*n/count, (i+1)*n/count, gate) })
 }
 
+// Do calls body on this goroutine, for work that cannot be cut into tiles and asks the gate itself.
+func Do(ctx context.Context, body func(gate *Gate)) error {
+	return run(ctx, 1, func(_ int, gate *Gate) { body(gate) })
+}
+
+// Each calls body for 0..n at once, for work that runs in parallel inside as well, and returns the first error by number.
+func Each(ctx context.Context, n int, body func(i int) error) error {
+	errs := make([]error, n)
+	if err := run(ctx, n, func(i int, _ *Gate) { errs[i] = body(i) }); err != nil {
+		return err
+	}
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // run calls body for 0..count on as many goroutines as there are processors. A panic in one of them is raised again where run was called, so that whoever
 // recovers there sees it.
 func run(ctx context.Context, count int, body func(i int, gate *Gate)) error {

@@ -77,63 +77,6 @@ func TestCostKeepsDigitsUnderAnOffset(t *testing.T) {
 	}
 }
 
-func TestAddRowEveryLength(t *testing.T) {
-	r := rand.New(rand.NewPCG(2, 2))
-	const d = 3
-	x := []float64{0.3, -0.2, 0.9}
-	for n := 0; n <= 1000; n++ {
-		y, yBuffer := guarded(n*d, func(int) float64 { return r.NormFloat64() })
-		h, hBuffer := guarded(n, func(int) float64 { return r.NormFloat64() })
-		for _, c := range []Cost{HalfSquared, Distance} {
-			const scale = 3.0
-			sum := EmptyLogSum()
-			for lo := 0; lo < n; lo += Columns {
-				hi := min(n, lo+Columns)
-				sum = sum.AddRow(c, x, y[lo*d:hi*d], h[lo:hi], scale)
-			}
-			want := 0.0
-			for j := range h {
-				want += math.Exp(h[j] - plainCost(c, x, y[j*d:j*d+d])*scale)
-			}
-			if n == 0 {
-				if sum != EmptyLogSum() {
-					t.Fatalf("no columns: got %v", sum)
-				}
-				continue
-			}
-			if got := sum.Log(); math.Abs(got-math.Log(want)) > ulps(n)*(1+math.Abs(math.Log(want))) {
-				t.Fatalf("cost %d, %d columns: got %v, want %v", c, n, got, math.Log(want))
-			}
-		}
-		checkGuards(t, yBuffer)
-		checkGuards(t, hBuffer)
-	}
-}
-
-func TestAddRowExtremes(t *testing.T) {
-	inf := math.Inf(1)
-	for _, tt := range []struct {
-		name string
-		h    []float64
-		want float64
-	}{
-		{"a weight of 0 adds nothing", []float64{-inf, 2}, 2},
-		{"all weights 0", []float64{-inf, -inf}, -inf},
-		{"a log-weight that stands for 0", []float64{-100000, 1}, 1},
-		{"exponents beyond the range of exp", []float64{5000, 5000}, 5000 + math.Ln2},
-		{"far below it", []float64{-5000, -5000}, -5000 + math.Ln2},
-		{"a summand that is nothing", []float64{0, -61}, 0},
-	} {
-		y := make([]float64, len(tt.h))
-		if got := EmptyLogSum().AddRow(HalfSquared, []float64{0}, y, tt.h, 1).Log(); got != tt.want {
-			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
-		}
-	}
-	if got := EmptyLogSum().AddRow(HalfSquared, []float64{0}, []float64{0}, []float64{math.NaN()}, 1).Log(); got == 0 {
-		t.Errorf("NaN became %v", got)
-	}
-}
-
 func TestAddPullIsTheBarycentricMap(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	const d, n, scale = 5, 40, 2.0
@@ -141,9 +84,13 @@ func TestAddPullIsTheBarycentricMap(t *testing.T) {
 	y, _ := guarded(n*d, func(int) float64 { return r.NormFloat64() })
 	h, _ := guarded(n, func(int) float64 { return r.NormFloat64() })
 	for _, c := range []Cost{HalfSquared, Distance} {
-		shift := EmptyLogSum().AddRow(c, x, y, h, scale).Log()
+		sum := 0.0
+		for j := range h {
+			sum += math.Exp(h[j] - plainCost(c, x, y[j*d:j*d+d])*scale)
+		}
+		shift := math.Log(sum)
 		got, buffer := guarded(d, func(int) float64 { return 0 })
-		AddPull(got, c, x, y, h, scale, shift)
+		AddPull(got, c, x, y, h, scale, shift, 0)
 		checkGuards(t, buffer)
 		total := 0.0
 		want := make([]float64, d)
@@ -169,42 +116,21 @@ func TestAddPullIsTheBarycentricMap(t *testing.T) {
 	}
 }
 
+// Costs below the nearest are taken for it and pull at nothing.
+func TestAddPullNearest(t *testing.T) {
+	got := make([]float64, 1)
+	AddPull(got, Distance, []float64{0}, []float64{0.5, -3}, []float64{0, 0}, 1, 0, 1)
+	if want := math.Exp(-3); math.Abs(got[0]-want) > 4*0x1p-53*want {
+		t.Errorf("got %v, want the pull of the far point alone, %v", got[0], want)
+	}
+}
+
 func TestGradientOfDistanceVanishesWherePointsCoincide(t *testing.T) {
 	dst := []float64{1, 2}
 	Distance.AddGradient(dst, 3, []float64{0.5, 0.5}, []float64{0.5, 0.5})
 	if dst[0] != 1 || dst[1] != 2 {
 		t.Errorf("got %v, want it unchanged", dst)
 	}
-}
-
-func TestPlanRow(t *testing.T) {
-	row := Row{Cost: HalfSquared, Epsilon: 0.5, X: []float64{1}, A: 0.25, F: 0.1,
-		Y: []float64{0, 2, 4}, B: []float64{0.5, 0.5, 0}, G: []float64{0.2, 0.3, math.Inf(1)}}
-	// P_j = a b_j exp((f+g_j-c_j)/ε) with c = ½, ½, 4½; the last has no weight, whatever its potential.
-	p0, p1 := 0.125*math.Exp((0.1+0.2-0.5)/0.5), 0.125*math.Exp((0.1+0.3-0.5)/0.5)
-	columns := make([]float64, 3)
-	got := row.Plan(columns, 2)
-	near := func(name string, got, want float64) {
-		t.Helper()
-		if math.Abs(got-want) > 8*0x1p-52*math.Abs(want) {
-			t.Errorf("%s: got %v, want %v", name, got, want)
-		}
-	}
-	near("mass", got.Mass, 2*(p0+p1))
-	near("cost", got.Cost, p0+p1)
-	near("largest cost", got.MaxCost, 4.5)
-	near("column 0", columns[0], 2*p0)
-	near("column 2", columns[2], 0)
-
-	clear(columns)
-	sums := row.Rounded(columns, 0.5, []float64{1, 0.5, 1}, 0.1, []float64{0.2, 0, 1})
-	g0, g1 := 0.5*p0+0.02, 0.25*p1
-	l0, l1 := math.Log(g0/0.125), math.Log(g1/0.125)
-	near("rounded mass", sums.Mass, g0+g1)
-	near("rounded cost", sums.Cost, 0.5*(g0+g1))
-	near("entropy", sums.Entropy, g0*l0+g1*l1)
-	near("size", sums.Size, g0*(math.Abs(l0)+2)+g1*(math.Abs(l1)+2))
-	near("rounded column 1", columns[1], g1)
 }
 
 func TestMinRowTakesTheFirst(t *testing.T) {

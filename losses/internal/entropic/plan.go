@@ -1,0 +1,129 @@
+package entropic
+
+import (
+	"context"
+	"math"
+
+	"gonum.org/v1/gonum/floats"
+
+	"kantor/losses"
+	"kantor/losses/internal/vec"
+)
+
+// plan is P_ij = a_i b_j exp((f_i + g_j - C_ij)/ε) of a solution, in binary64 and from the points as they came, seen through passes over its rows.
+type plan struct {
+	Problem
+	f, g    []float64
+	costs   *costs[float64] // after the first pass, where they are stored, their place is taken by the entries b_j exp((f_i + g_j - C_ij)/ε)
+	heights []float64       // (g_j/ε + log b_j) log₂e, padded
+	entered bool            // that has happened
+
+	rows, columns []float64 // marginals, [N] and [M]
+	mass          float64   // ΣP
+	cost          float64   // <P,C>
+	maxCost       float64   // at least
+	gamma         float64   // relative error of the longest chain of roundings in a sum over the plan, exponentials apart
+	eta           float64   // relative error of such a sum, exponentials included
+}
+
+// newPlan takes the first pass. The error is the context's.
+func newPlan(ctx context.Context, p Problem, s *Solution) (*plan, error) {
+	b := newSide(p.B)
+	pl := &plan{Problem: p, f: s.F, g: s.G, heights: heightsFor[float64](p.B.N), rows: make([]float64, p.A.N)}
+	setHeights(pl.heights, b, s.G, p.Epsilon)
+	largestLog := 0.0
+	for _, l := range b.logW {
+		if !math.IsInf(l, -1) {
+			largestLog = max(largestLog, math.Abs(l))
+		}
+	}
+	// D differences, sums over rows and columns, the exponential and what surrounds it, and the logarithm of a weight in an exponent.
+	pl.gamma = Gamma(p.A.D + p.A.N + p.B.N + 64 + 4*int(math.Ceil(largestLog)))
+	var err error
+	if pl.costs, err = newCosts[float64](ctx, p.Cost, p.A, p.B, nil, fits[float64](p.A.N, p.B.N)); err != nil {
+		return nil, err
+	}
+	cost, maxCost := make([]float64, p.A.N), make([]float64, p.A.N)
+	pl.columns, err = pl.costs.grouped(ctx, p.B.N, func(i, lo int, row, entries, columns []float64) {
+		maxCost[i] = max(maxCost[i], vec.MaxOf(row)) // padding repeats a point
+		pl.entries(entries, i, row, lo)
+		a := p.A.W[i]
+		if a > 0 {
+			pl.rows[i] += a * vec.Sum(entries)
+			cost[i] += a * vec.Dot(entries, row)
+			vec.AddScaled(columns, a, entries)
+		}
+		if pl.costs.stored != nil {
+			copy(row, entries)
+		}
+	})
+	pl.entered = pl.costs.stored != nil
+	pl.mass, pl.cost, pl.maxCost = floats.Sum(pl.rows), floats.Sum(cost), floats.Max(maxCost)
+	pl.eta = 2 * pl.gamma * (1 + (largest(pl.f)+largest(pl.g)+pl.maxCost)/p.Epsilon)
+	return pl, err
+}
+
+func largest(x []float64) float64 { return floats.Norm(x, math.Inf(1)) }
+
+// entries writes b_j exp((f_i + g_j - C_ij)/ε) for a run of columns from lo on.
+func (p *plan) entries(dst []float64, i int, costs []float64, lo int) {
+	vec.ExpRow(dst, costs, p.heights[lo:lo+len(costs)], math.Log2E/p.Epsilon, p.f[i]/p.Epsilon*math.Log2E)
+}
+
+// pass calls body for the entries of every row, in runs of columns from lo on, with column sums that it returns.
+func (p *plan) pass(ctx context.Context, body func(i, lo int, entries, columns []float64)) ([]float64, error) {
+	return p.costs.grouped(ctx, p.B.N, func(i, lo int, row, scratch, columns []float64) {
+		if p.A.W[i] == 0 {
+			return
+		}
+		if !p.entered {
+			p.entries(scratch, i, row, lo)
+			row = scratch
+		}
+		body(i, lo, row, columns)
+	})
+}
+
+// shrunk is Q = diag(s) P diag(t), the plan with the rows and then the columns that are too heavy scaled down (Altschuler, Weed, Rigollet 2017, algorithm
+// 2), by a little more than that, so that its exact marginals, whatever rounding does to the computed ones, are below a and b.
+type shrunk struct {
+	s, t          []float64 // scales, [N] and [M], positive and at most 1
+	rows, columns []float64 // marginals
+}
+
+func (p *plan) shrink(ctx context.Context) (shrunk, error) {
+	q := shrunk{s: p.scales(p.A.W, p.rows)}
+	columns, err := p.pass(ctx, func(i, _ int, entries, columns []float64) { vec.AddScaled(columns, p.A.W[i]*q.s[i], entries) })
+	if err != nil {
+		return q, err
+	}
+	q.t = p.scales(p.B.W, columns)
+	q.columns = floats.MulTo(columns, columns, q.t)
+	padded := append(append([]float64(nil), q.t...), make([]float64, pad(p.B.N)-p.B.N)...)
+	q.rows = make([]float64, p.A.N)
+	_, err = p.pass(ctx, func(i, lo int, entries, _ []float64) {
+		q.rows[i] += p.A.W[i] * q.s[i] * vec.Dot(entries, padded[lo:lo+len(entries)])
+	})
+	return q, err
+}
+
+// scales is min(1, want/have) less four errors of have.
+func (p *plan) scales(want, have []float64) []float64 {
+	scale := make([]float64, len(want))
+	for i, w := range want {
+		scale[i] = 1 - 4*p.eta
+		if have[i] > w && w > 0 {
+			scale[i] *= w / have[i]
+		}
+	}
+	return scale
+}
+
+// radii are the costs of the points to a center, whose rounding is within that of any cost.
+func radii(p Problem, c *losses.Cloud, center []float64) []float64 {
+	r := make([]float64, c.N)
+	for i := range r {
+		r[i] = p.Cost.Of(c.X[i*c.D:(i+1)*c.D], center)
+	}
+	return r
+}

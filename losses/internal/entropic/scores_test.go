@@ -1,0 +1,244 @@
+package entropic
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+	"time"
+
+	"kantor/losses/internal/parallel"
+	"kantor/losses/internal/vec"
+)
+
+// uneven is a problem of sizes that no kernel's width divides, with weights of its own and one that is 0.
+func uneven(seed uint64, n, m, d int, cost vec.Cost, rho float64) Problem {
+	r := rand.New(rand.NewPCG(seed, 1))
+	a := cloud(n, d, func(int) float64 { return 0.7*r.NormFloat64() + 100 }, func(int) float64 { return (0.5 + r.Float64()) / float64(n) })
+	b := cloud(m, d, func(int) float64 { return r.NormFloat64() + 100 }, func(int) float64 { return (0.5 + r.Float64()) / float64(m) })
+	a.Mass -= a.W[0]
+	a.W[0] = 0
+	for j := range b.W {
+		b.W[j] *= a.Mass / b.Mass
+	}
+	b.Mass = a.Mass
+	return Problem{Cost: cost, Epsilon: 0.3, Rho: rho, A: a, B: b}
+}
+
+func potentials(seed uint64, n int) []float64 {
+	r, f := rand.New(rand.NewPCG(seed, 2)), make([]float64, n)
+	for i := range f {
+		f[i] = r.NormFloat64()
+	}
+	return f
+}
+
+func near(t *testing.T, name string, got, want []float64, tolerance float64) {
+	t.Helper()
+	for i, w := range want {
+		if !(math.Abs(got[i]-w) <= tolerance*(1+math.Abs(w))) {
+			t.Fatalf("%s, %d: got %v, want %v", name, i, got[i], w)
+		}
+	}
+}
+
+// plainSoftmin is the formula as it stands.
+func plainSoftmin(p Problem, g []float64) []float64 {
+	out, d := make([]float64, p.A.N), p.A.D
+	for i := range out {
+		top, sum := math.Inf(-1), 0.0
+		exponent := func(j int) float64 {
+			return math.Log(p.B.W[j]) + (g[j]-p.Cost.Of(p.A.X[i*d:(i+1)*d], p.B.X[j*d:(j+1)*d]))/p.Epsilon
+		}
+		for j := range g {
+			top = max(top, exponent(j))
+		}
+		for j := range g {
+			sum += math.Exp(exponent(j) - top)
+		}
+		out[i] = -p.Epsilon * (top + math.Log(sum))
+	}
+	return out
+}
+
+// Stored or computed again, in either number format, rows and columns are the softmin. Exponents of some 100 are right to 100 roundings of the format.
+func TestSoftminsOfEveryStrategy(t *testing.T) {
+	for _, size := range [][3]int{{1, 1, 1}, {3, 700, 2}, {601, 37, 5}, {130, 1100, 33}} {
+		for _, cost := range []vec.Cost{vec.HalfSquared, vec.Distance} {
+			p := uneven(uint64(size[0]), size[0]+1, size[1], size[2], cost, 0)
+			back := p
+			back.A, back.B = p.B, p.A
+			f, g := potentials(3, p.A.N), potentials(4, p.B.N)
+			wantF, wantG := plainSoftmin(p, g), plainSoftmin(back, f)
+			for _, store := range []bool{false, true} {
+				checkSoftmins[float64](t, p, store, f, g, wantF, wantG, 1e-12)
+				checkSoftmins[float32](t, p, store, f, g, wantF, wantG, 3e-4)
+			}
+		}
+	}
+}
+
+func checkSoftmins[T vec.Float](t *testing.T, p Problem, store bool, f, g, wantF, wantG []float64, tolerance float64) {
+	t.Helper()
+	s, err := newScores[T](t.Context(), p, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.release()
+	gotF, gotG := make([]float64, p.A.N), make([]float64, p.B.N)
+	if err := errors.Join(s.softminRows(t.Context(), gotF, g, p.Epsilon), s.softminColumns(t.Context(), gotG, f, p.Epsilon)); err != nil {
+		t.Fatal(err)
+	}
+	near(t, "rows", gotF, wantF, tolerance)
+	near(t, "columns", gotG, wantG, tolerance)
+}
+
+// A sweep of the absorbed kernel is a sweep in the log domain, relaxed or not, balanced or not.
+func TestAbsorbedSweepIsALogSweep(t *testing.T) {
+	for _, rho := range []float64{0, 0.8} {
+		for _, omega := range []float64{1, 1.4, 1.9} {
+			p := uneven(7, 45, 70, 3, vec.HalfSquared, rho)
+			path, err := NewPath(t.Context(), p, 1e-9)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				if err := path.plainSweep(t.Context(), p.Epsilon); err != nil {
+					t.Fatal(err)
+				}
+			}
+			k, err := path.pairs.absorb(t.Context(), path.f, path.g, p.Epsilon)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for sweep := range 3 {
+				rows, columns := logSweep(t, path, omega)
+				var gotRows, gotColumns float64
+				ok := false
+				_ = parallel.Do(t.Context(), func(gate *parallel.Gate) { gotRows, gotColumns, ok = k.sweep(gate, omega) })
+				if !ok || math.Abs(gotRows-rows) > 1e-11 || math.Abs(gotColumns-columns) > 1e-11 {
+					t.Fatalf("ρ %v, ω %v, sweep %d: errors %v and %v (ok: %v), want %v and %v", rho, omega, sweep, gotRows, gotColumns, ok, rows, columns)
+				}
+			}
+			f, g := make([]float64, p.A.N), make([]float64, p.B.N)
+			k.release(f, g)
+			near(t, "f", f, path.f, 1e-11)
+			near(t, "g", g, path.g, 1e-11)
+		}
+	}
+}
+
+func logSweep(t *testing.T, s *Path, omega float64) (rows, columns float64) {
+	rows, err := s.rowError(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	blend(s.f, s.softF, omega, s.damping(s.Epsilon))
+	if err := s.pairs.softminColumns(t.Context(), s.softG, s.f, s.Epsilon); err != nil {
+		t.Fatal(err)
+	}
+	columns = s.marginalError(s.b, s.g, s.softG, s.Epsilon)
+	blend(s.g, s.softG, omega, s.damping(s.Epsilon))
+	return rows, columns
+}
+
+// Cold, far below the spread of the points, a kernel underflows in whole rows, and scalings run out of range: the solve gets there all the same.
+func TestColdStart(t *testing.T) {
+	p := shifted(8, 40, 2, 1e-3)
+	path, err := NewPath(t.Context(), p, 1e-3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cold, err := path.Solve(t.Context(), p.Epsilon, Options{1e-3, 100000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	warm := solve(t, p, Options{1e-3, 100000})
+	a, err := Bound(t.Context(), p, cold)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Bound(t.Context(), p, warm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !cold.Converged || !warm.Converged || a.Lower > b.Upper || b.Lower > a.Upper {
+		t.Errorf("cold: %+v, converged %v; annealed: %+v, converged %v", a, cold.Converged, b, warm.Converged)
+	}
+}
+
+// Binary32 is for clouds that came in it, at tolerances and temperatures that it resolves, and its solution is as good as the tolerance asks.
+func TestSingle(t *testing.T) {
+	p := shifted(9, 200, 4, 0.4)
+	if p.single(1e-3) {
+		t.Error("binary64 clouds are computed in binary32")
+	}
+	for _, c := range []*[]float64{&p.A.X, &p.B.X} {
+		for i, v := range *c {
+			(*c)[i] = float64(float32(v))
+		}
+	}
+	p.A.Single, p.B.Single = true, true
+	if !p.single(1e-3) || p.single(1e-5) {
+		t.Errorf("at a tolerance of 1e-3: %v, of 1e-5: %v, want true and false", p.single(1e-3), p.single(1e-5))
+	}
+	cold := p
+	cold.Epsilon = 1e-4
+	if cold.single(1e-3) {
+		t.Error("exponents of 1e5 are computed in binary32")
+	}
+	fast := solve(t, p, Options{1e-3, 1000})
+	_, marginalError, err := Measure(t.Context(), p, fast)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What it says of itself, measured again in binary64: exponents of up to 100 carry 100·2^-24 into every entry.
+	if !fast.Converged || marginalError > 1e-3+100*0x1p-24 {
+		t.Errorf("converged: %v, with a marginal error of %v, in binary64 %v", fast.Converged, fast.MarginalError, marginalError)
+	}
+}
+
+// Cancelled while sweeps of a stored kernel run, a solve ends at the next tile.
+func TestCancelWhileSweeping(t *testing.T) {
+	p := shifted(10, 1024, 2, 1e-4)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	start := parallel.Tiles()
+	done := make(chan error, 1)
+	go func() {
+		_, err := Solve(ctx, p, Options{1e-14, 10_000_000})
+		done <- err
+	}()
+	for deadline := time.Now().Add(20 * time.Second); parallel.Tiles() < start+500; {
+		if time.Now().After(deadline) {
+			t.Fatal("the solve did not get to its sweeps")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	atCancel := parallel.Tiles()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want context.Canceled", err)
+	}
+	if more := parallel.Tiles() - atCancel; more > int64(runtime.GOMAXPROCS(0))+1 {
+		t.Errorf("%d tiles started after the cancel", more)
+	}
+}
+
+func TestBuffersAreReused(t *testing.T) {
+	for _, n := range []int{2, 3, 1024, 1025} {
+		b := newBuffer[float32](n)
+		if len(b) != n {
+			t.Errorf("asked for %d, got %d", n, len(b))
+		}
+		freeBuffer(b)
+		if c := newBuffer[float32](n); len(c) != n {
+			t.Errorf("asked for %d again, got %d", n, len(c))
+		}
+		if d := newBuffer[float64](n); len(d) != n {
+			t.Errorf("asked for %d of the other format, got %d", n, len(d))
+		}
+	}
+}

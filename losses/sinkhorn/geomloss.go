@@ -1,0 +1,102 @@
+package sinkhorn
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/floats"
+
+	"kantor/losses"
+	"kantor/losses/internal/entropic"
+)
+
+// Defaults of the GeomLoss profile, those of SamplesLoss.
+const (
+	DefaultScaling = 0.5
+	defaultBlur    = 0.05
+	// nearestDistance is the least distance that SamplesLoss knows of: its |x-y| is √max(|x-y|², 1e-8).
+	nearestDistance = 1e-4
+)
+
+// GradientDiffers warns that the GeomLoss profile returns the right gradient where SamplesLoss has a wrong one.
+const GradientDiffers = "GRADIENT_DIFFERS"
+
+// solveGeomLoss runs the schedule of SamplesLoss and forms its value: <a, f_ab - f_aa> + <b, g_ab - g_bb> from the potentials after the last step. Its
+// gradient flows through that step alone, with the potentials before it held fixed.
+func (p *problem) solveGeomLoss(ctx context.Context, want losses.Want) (losses.TermResult, error) {
+	annealed, err := entropic.Annealing{Problem: p.cross, Blur: p.blur, Scaling: p.scaling, Debias: p.debias}.Run(ctx)
+	if err != nil {
+		return losses.TermResult{}, err
+	}
+	cross, selves, err := p.boundAnnealed(ctx, annealed)
+	if err != nil {
+		return losses.TermResult{}, err
+	}
+	result := p.result(cross, selves)
+	outcome := &result.Outcomes[0]
+	outcome.Value = p.pair(p.cross.A, annealed.F, annealed.SelfF) + p.pair(p.cross.B, annealed.G, annealed.SelfG)
+	if outcome.Interval != nil {
+		outcome.Interval = entropic.Widen(outcome.Interval.Lower, outcome.Interval.Upper, 0, outcome.Value)
+	}
+	if p.cross.Rho > 0 && len(want.Gradients) > 0 {
+		result.Warnings = append(result.Warnings, losses.Warning{Code: GradientDiffers, Message: fmt.Sprintf(
+			"SamplesLoss scales its unbalanced gradient by (ρ+ε/2)/(ρ+ε) = %.3g; this one is that of the divergence",
+			(p.cross.Rho+p.cross.Epsilon/2)/(p.cross.Rho+p.cross.Epsilon))})
+	}
+	if want.Extras["potentials"] {
+		result.Extras = map[string]losses.Extra{"potentials": p.potentials(cross, selves)}
+	}
+	// The potentials before the last step are the ones that it starts from.
+	before := func(s *solved, f, g []float64) *solved {
+		return &solved{Problem: s.Problem, Solution: &entropic.Solution{F: f, G: g}, Bounds: s.Bounds}
+	}
+	cross = before(cross, annealed.F0, annealed.G0)
+	if len(selves) > 0 {
+		selves = []*solved{before(selves[0], annealed.SelfF0, annealed.SelfF0), before(selves[1], annealed.SelfG0, annealed.SelfG0)}
+	}
+	result.Gradients, err = p.gradients(ctx, want, cross, selves)
+	return result, err
+}
+
+// boundAnnealed measures what the schedule did not: marginal errors and bounds.
+func (p *problem) boundAnnealed(ctx context.Context, annealed *entropic.Annealed) (cross *solved, selves []*solved, err error) {
+	measure := func(a, b *losses.Cloud, f, g []float64) *solved {
+		problem := p.cross
+		problem.A, problem.B = a, b
+		s := &solved{Problem: problem, Solution: &entropic.Solution{F: f, G: g, Iterations: annealed.Iterations}}
+		if err == nil {
+			s.Bounds, s.MarginalError, err = entropic.Measure(ctx, problem, s.Solution)
+		}
+		s.Converged = s.MarginalError <= p.options.Tolerance
+		return s
+	}
+	a, b := p.cross.A, p.cross.B
+	cross = measure(a, b, annealed.F, annealed.G)
+	if p.debias {
+		selves = []*solved{measure(a, a, annealed.SelfF, annealed.SelfF), measure(b, b, annealed.SelfG, annealed.SelfG)}
+	}
+	return cross, selves, err
+}
+
+// pair is one side of SamplesLoss's value: <w, f - self>, or with ρ  (ρ+½ε) <w, e^{-self/ρ} - e^{-f/ρ}>, and without self terms <w,f>, or
+// (ρ+½ε) <w, 1 - e^{-f/ρ}>.
+func (p *problem) pair(c *losses.Cloud, f, self []float64) float64 {
+	rho := p.cross.Rho
+	if rho == 0 {
+		value := floats.Dot(c.W, f)
+		if self != nil {
+			value -= floats.Dot(c.W, self)
+		}
+		return value
+	}
+	total := 0.0
+	for i, w := range c.W {
+		own := 1.0
+		if self != nil {
+			own = math.Exp(-self[i] / rho)
+		}
+		total += w * (own - math.Exp(-f[i]/rho))
+	}
+	return (rho + p.cross.Epsilon/2) * total
+}
