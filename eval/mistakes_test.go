@@ -55,7 +55,7 @@ func mistakesOfTerms(f files) map[string]mistake {
 		"no terms":     {Command{Source: one}, "--term: has 0 terms"},
 		"not given":    {Command{Source: one, Term: []string{"sinkhorn"}}, "--term 1 (sinkhorn.target): there is no input"},
 		"no loss":      {term("wasserstein"), `--term 2: "wasserstein" is no loss, want one of ["sinkhorn" "kantorovich" "kl"]`},
-		"no field":     {term("sinkhorn:reach=1"), `--term 2: "reach" is no field, want one of ["name" "weight" "source" "target" "cost" "blur" `},
+		"no field":     {term("sinkhorn:breadth=1"), `--term 2: "breadth" is no field, want one of ["name" "weight" "source" "target" "cost" "blur" `},
 		"no value":     {term("sinkhorn:blur"), `--term 2: "blur" is no setting`},
 		"no number":    {term("sinkhorn:blur=wide"), `--term 2: blur is "wide", want a number`},
 		"no integer":   {term("sinkhorn:max_iterations=1e3"), `--term 2: max_iterations is "1e3", want an integer`},
@@ -71,12 +71,12 @@ func mistakesOfTerms(f files) map[string]mistake {
 }
 
 func mistakesOfRequests(f files) map[string]mistake {
-	notJSON, newer := f.raw("not.json", []byte("{")), f.raw("newer.json", []byte(`{"objective": {"reach": 1}}`))
+	notJSON, newer := f.raw("not.json", []byte("{")), f.raw("newer.json", []byte(`{"objective": {"breadth": 1}}`))
 	wrong := f.raw("wrong.json", []byte(`{"objective": {"terms": [{"kl": {}}]}}`))
 	return map[string]mistake{
 		"request missing": {Command{Request: "nowhere.json"}, "--request: open nowhere.json"},
 		"request syntax":  {Command{Request: notJSON}, "--request: "},
-		"request newer":   {Command{Request: newer}, `unknown field "reach"`},
+		"request newer":   {Command{Request: newer}, `unknown field "breadth"`},
 		"request wrong":   {Command{Request: wrong}, "objective.terms[0].kl.posterior: there is no input"},
 		"request more":    {Command{Request: wrong, Source: "x.npy"}, "--request: is the whole request"},
 		"request seed":    {Command{Request: wrong, Seed: 1}, "--request: is the whole request"},

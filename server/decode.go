@@ -80,6 +80,9 @@ func decodeSinkhorn(path string, s *kantorv1.SinkhornDivergence) (losses.Loss, e
 		Source:        orDefault(s.GetSource(), "source"),
 		Target:        orDefault(s.GetTarget(), "target"),
 		MaxIterations: int(s.GetMaxIterations()),
+		Scaling:       s.Scaling,
+
+		WithoutInterval: s.GetWithoutInterval(),
 	}
 	switch temperature := s.GetTemperature().(type) {
 	case *kantorv1.SinkhornDivergence_Blur:
@@ -87,8 +90,17 @@ func decodeSinkhorn(path string, s *kantorv1.SinkhornDivergence) (losses.Loss, e
 	case *kantorv1.SinkhornDivergence_Epsilon:
 		d.Epsilon = &temperature.Epsilon
 	}
-	if stop, ok := s.GetStop().(*kantorv1.SinkhornDivergence_Tolerance); ok {
+	switch marginals := s.GetMarginals().(type) {
+	case *kantorv1.SinkhornDivergence_Reach:
+		d.Reach = &marginals.Reach
+	case *kantorv1.SinkhornDivergence_Rho:
+		d.Rho = &marginals.Rho
+	}
+	switch stop := s.GetStop().(type) {
+	case *kantorv1.SinkhornDivergence_Tolerance:
 		d.Tolerance = &stop.Tolerance
+	case *kantorv1.SinkhornDivergence_Gap:
+		d.Gap = &stop.Gap
 	}
 	switch s.GetCost() {
 	case kantorv1.Cost_COST_UNSPECIFIED, kantorv1.Cost_COST_HALF_SQUARED_EUCLIDEAN:
@@ -107,6 +119,14 @@ func decodeSinkhorn(path string, s *kantorv1.SinkhornDivergence) (losses.Loss, e
 		d.Debias = sinkhorn.None
 	default:
 		return nil, badf(path+".debias", "is %d, want a value of kantor.v1.Debias", s.GetDebias())
+	}
+	switch s.GetProfile() {
+	case kantorv1.Profile_PROFILE_UNSPECIFIED, kantorv1.Profile_PROFILE_ACCURATE:
+		d.Profile = sinkhorn.Accurate
+	case kantorv1.Profile_PROFILE_GEOMLOSS:
+		d.Profile = sinkhorn.GeomLoss
+	default:
+		return nil, badf(path+".profile", "is %d, want a value of kantor.v1.Profile", s.GetProfile())
 	}
 	return d, nil
 }

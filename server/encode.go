@@ -62,6 +62,8 @@ func encodeExtra(extra losses.Extra) *kantorv1.Extra {
 			p.Gauge = kantorv1.Gauge_GAUGE_EQUAL_MEANS
 		case losses.ZeroTargetMean:
 			p.Gauge = kantorv1.Gauge_GAUGE_ZERO_TARGET_MEAN
+		case losses.NoGauge:
+			p.Gauge = kantorv1.Gauge_GAUGE_NONE
 		}
 		return &kantorv1.Extra{Kind: &kantorv1.Extra_Potentials{Potentials: p}}
 	}

@@ -51,6 +51,17 @@ def test_every_parameter_reaches_the_wire() -> None:
         ),
     )
     assert _codec.objective(kantor.Sinkhorn(epsilon=0.25)).terms[0].sinkhorn.epsilon == 0.25
+    more = kantor.Sinkhorn(reach=2, profile="geomloss", scaling=0.8, gap=0.1, without_interval=True)
+    assert _codec.objective(more).terms[0].sinkhorn == loss_pb2.SinkhornDivergence(
+        source="source",
+        target="target",
+        reach=2,
+        profile=loss_pb2.PROFILE_GEOMLOSS,
+        scaling=0.8,
+        gap=0.1,
+        without_interval=True,
+    )
+    assert _codec.objective(kantor.Sinkhorn(rho=4)).terms[0].sinkhorn.rho == 4
     dual = _codec.objective(kantor.Kantorovich("x", "y", gap=0.1, max_iterations=9)).terms[0].kantorovich
     assert dual == loss_pb2.KantorovichDual(source="x", target="y", gap=0.1, max_iterations=9)
     kl = _codec.objective(kantor.GaussianKl("q", "p")).terms[0].kl
@@ -73,6 +84,8 @@ def test_every_field_of_every_loss_has_a_parameter() -> None:
         (kantor.Sinkhorn(cost="manhattan"), "terms[0].cost", "'manhattan', want one of half_squared_euclidean"),  # type: ignore[arg-type]
         (kantor.Sinkhorn(debias="split"), "terms[0].debias", "'split', want one of none, self"),  # type: ignore[arg-type]
         (kantor.Sinkhorn(blur=1, epsilon=1), "terms[0].blur", "together with epsilon"),
+        (kantor.Sinkhorn(reach=1, rho=1), "terms[0].reach", "together with rho"),
+        (kantor.Sinkhorn(tolerance=1, gap=1), "terms[0].tolerance", "together with gap"),
         (kantor.Sinkhorn(max_iterations=0), "terms[0].max_iterations", "is 0, want at least 1"),
         (kantor.Term(), "terms[0]", "want Sinkhorn, Kantorovich or GaussianKl"),
     ],

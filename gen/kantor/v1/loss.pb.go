@@ -131,6 +131,61 @@ func (Debias) EnumDescriptor() ([]byte, []int) {
 	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{1}
 }
 
+// Profile says how a divergence is computed.
+type Profile int32
+
+const (
+	// Not given: accurate.
+	Profile_PROFILE_UNSPECIFIED Profile = 0
+	// Iterates until the measured marginal error is within the tolerance.
+	Profile_PROFILE_ACCURATE Profile = 1
+	// Takes the fixed schedule of GeomLoss's SamplesLoss("sinkhorn"), step for step in binary64, and gives its numbers. The marginal error is measured at the
+	// end; converged says whether it is within the tolerance. Where SamplesLoss has a wrong gradient, with reach, the right one is returned with the warning
+	// GRADIENT_DIFFERS.
+	Profile_PROFILE_GEOMLOSS Profile = 2
+)
+
+// Enum value maps for Profile.
+var (
+	Profile_name = map[int32]string{
+		0: "PROFILE_UNSPECIFIED",
+		1: "PROFILE_ACCURATE",
+		2: "PROFILE_GEOMLOSS",
+	}
+	Profile_value = map[string]int32{
+		"PROFILE_UNSPECIFIED": 0,
+		"PROFILE_ACCURATE":    1,
+		"PROFILE_GEOMLOSS":    2,
+	}
+)
+
+func (x Profile) Enum() *Profile {
+	p := new(Profile)
+	*p = x
+	return p
+}
+
+func (x Profile) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Profile) Descriptor() protoreflect.EnumDescriptor {
+	return file_kantor_v1_loss_proto_enumTypes[2].Descriptor()
+}
+
+func (Profile) Type() protoreflect.EnumType {
+	return &file_kantor_v1_loss_proto_enumTypes[2]
+}
+
+func (x Profile) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Profile.Descriptor instead.
+func (Profile) EnumDescriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{2}
+}
+
 // Term is one weighted summand of an objective.
 type Term struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -256,8 +311,11 @@ func (*Term_Kl) isTerm_Loss() {}
 // SinkhornDivergence is S = OT(a,b) - ½OT(a,a) - ½OT(b,b), where OT is the least of <plan, cost> + ε KL(plan, a⊗b) over the plans between a and b. The
 // masses of source and target agree to 1e-6 of themselves or the term is refused; what is left is spread over the target.
 //
-// Gradients: points and weights of source and target, with ε held fixed. A gradient in weights is centred, <weights, gradient> = 0, because the masses
-// have to stay equal. Extras: potentials.
+// With reach or rho it is unbalanced: any plan will do, at a price of ρ KL of each marginal from its measure, so mass that is far from everything is left
+// where it is and masses need not agree; ½ε times the squared difference of the masses is added to S.
+//
+// Gradients: points and weights of source and target, with ε and ρ held fixed. A balanced gradient in weights is centred, <weights, gradient> = 0, because
+// the masses have to stay equal. Extras: potentials.
 type SinkhornDivergence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the source input, a Measure or a Prior; empty: "source".
@@ -281,11 +339,26 @@ type SinkhornDivergence struct {
 	// Types that are valid to be assigned to Stop:
 	//
 	//	*SinkhornDivergence_Tolerance
+	//	*SinkhornDivergence_Gap
 	Stop isSinkhornDivergence_Stop `protobuf_oneof:"stop"`
 	// Most iterations of each of the problems. Zero: 10,000.
 	MaxIterations int32 `protobuf:"varint,8,opt,name=max_iterations,json=maxIterations,proto3" json:"max_iterations,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Strength of the marginals; absent: infinite, the problem is balanced.
+	//
+	// Types that are valid to be assigned to Marginals:
+	//
+	//	*SinkhornDivergence_Reach
+	//	*SinkhornDivergence_Rho
+	Marginals isSinkhornDivergence_Marginals `protobuf_oneof:"marginals"`
+	// How it is computed.
+	Profile Profile `protobuf:"varint,11,opt,name=profile,proto3,enum=kantor.v1.Profile" json:"profile,omitempty"`
+	// Factor from one length scale to the next of PROFILE_GEOMLOSS, between 0 and 1, which no other profile has. Absent: 0.5. That profile's temperature is,
+	// where absent, that of blur 0.05.
+	Scaling *float64 `protobuf:"fixed64,12,opt,name=scaling,proto3,oneof" json:"scaling,omitempty"`
+	// Leaves the interval out, and the time that it takes.
+	WithoutInterval bool `protobuf:"varint,14,opt,name=without_interval,json=withoutInterval,proto3" json:"without_interval,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *SinkhornDivergence) Reset() {
@@ -387,11 +460,66 @@ func (x *SinkhornDivergence) GetTolerance() float64 {
 	return 0
 }
 
+func (x *SinkhornDivergence) GetGap() float64 {
+	if x != nil {
+		if x, ok := x.Stop.(*SinkhornDivergence_Gap); ok {
+			return x.Gap
+		}
+	}
+	return 0
+}
+
 func (x *SinkhornDivergence) GetMaxIterations() int32 {
 	if x != nil {
 		return x.MaxIterations
 	}
 	return 0
+}
+
+func (x *SinkhornDivergence) GetMarginals() isSinkhornDivergence_Marginals {
+	if x != nil {
+		return x.Marginals
+	}
+	return nil
+}
+
+func (x *SinkhornDivergence) GetReach() float64 {
+	if x != nil {
+		if x, ok := x.Marginals.(*SinkhornDivergence_Reach); ok {
+			return x.Reach
+		}
+	}
+	return 0
+}
+
+func (x *SinkhornDivergence) GetRho() float64 {
+	if x != nil {
+		if x, ok := x.Marginals.(*SinkhornDivergence_Rho); ok {
+			return x.Rho
+		}
+	}
+	return 0
+}
+
+func (x *SinkhornDivergence) GetProfile() Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return Profile_PROFILE_UNSPECIFIED
+}
+
+func (x *SinkhornDivergence) GetScaling() float64 {
+	if x != nil && x.Scaling != nil {
+		return *x.Scaling
+	}
+	return 0
+}
+
+func (x *SinkhornDivergence) GetWithoutInterval() bool {
+	if x != nil {
+		return x.WithoutInterval
+	}
+	return false
 }
 
 type isSinkhornDivergence_Temperature interface {
@@ -421,7 +549,32 @@ type SinkhornDivergence_Tolerance struct {
 	Tolerance float64 `protobuf:"fixed64,7,opt,name=tolerance,proto3,oneof"`
 }
 
+type SinkhornDivergence_Gap struct {
+	// Width of the interval relative to the value.
+	Gap float64 `protobuf:"fixed64,13,opt,name=gap,proto3,oneof"`
+}
+
 func (*SinkhornDivergence_Tolerance) isSinkhornDivergence_Stop() {}
+
+func (*SinkhornDivergence_Gap) isSinkhornDivergence_Stop() {}
+
+type isSinkhornDivergence_Marginals interface {
+	isSinkhornDivergence_Marginals()
+}
+
+type SinkhornDivergence_Reach struct {
+	// Length up to which mass is carried rather than left: ρ = reach² for the squared costs, reach for the Euclidean one.
+	Reach float64 `protobuf:"fixed64,9,opt,name=reach,proto3,oneof"`
+}
+
+type SinkhornDivergence_Rho struct {
+	// ρ itself, in units of the cost.
+	Rho float64 `protobuf:"fixed64,10,opt,name=rho,proto3,oneof"`
+}
+
+func (*SinkhornDivergence_Reach) isSinkhornDivergence_Marginals() {}
+
+func (*SinkhornDivergence_Rho) isSinkhornDivergence_Marginals() {}
 
 // KantorovichDual is sup E_a h - E_b h over 1-Lipschitz h, which is W1 (times the mass). Its value is that of the feasible
 // h(z) = min_j |z - y_j| - g_j, so it is the interval's lower end; a plan's cost is the upper end.
@@ -571,7 +724,7 @@ const file_kantor_v1_loss_proto_rawDesc = "" +
 	"\vkantorovich\x18\v \x01(\v2\x1a.kantor.v1.KantorovichDualH\x00R\vkantorovich\x12'\n" +
 	"\x02kl\x18\f \x01(\v2\x15.kantor.v1.GaussianKlH\x00R\x02klB\x06\n" +
 	"\x04lossB\t\n" +
-	"\a_weight\"\xa4\x02\n" +
+	"\a_weight\"\xf5\x03\n" +
 	"\x12SinkhornDivergence\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12#\n" +
@@ -579,10 +732,20 @@ const file_kantor_v1_loss_proto_rawDesc = "" +
 	"\x04blur\x18\x04 \x01(\x01H\x00R\x04blur\x12\x1a\n" +
 	"\aepsilon\x18\x05 \x01(\x01H\x00R\aepsilon\x12)\n" +
 	"\x06debias\x18\x06 \x01(\x0e2\x11.kantor.v1.DebiasR\x06debias\x12\x1e\n" +
-	"\ttolerance\x18\a \x01(\x01H\x01R\ttolerance\x12%\n" +
-	"\x0emax_iterations\x18\b \x01(\x05R\rmaxIterationsB\r\n" +
+	"\ttolerance\x18\a \x01(\x01H\x01R\ttolerance\x12\x12\n" +
+	"\x03gap\x18\r \x01(\x01H\x01R\x03gap\x12%\n" +
+	"\x0emax_iterations\x18\b \x01(\x05R\rmaxIterations\x12\x16\n" +
+	"\x05reach\x18\t \x01(\x01H\x02R\x05reach\x12\x12\n" +
+	"\x03rho\x18\n" +
+	" \x01(\x01H\x02R\x03rho\x12,\n" +
+	"\aprofile\x18\v \x01(\x0e2\x12.kantor.v1.ProfileR\aprofile\x12\x1d\n" +
+	"\ascaling\x18\f \x01(\x01H\x03R\ascaling\x88\x01\x01\x12)\n" +
+	"\x10without_interval\x18\x0e \x01(\bR\x0fwithoutIntervalB\r\n" +
 	"\vtemperatureB\x06\n" +
-	"\x04stop\"\x87\x01\n" +
+	"\x04stopB\v\n" +
+	"\tmarginalsB\n" +
+	"\n" +
+	"\b_scaling\"\x87\x01\n" +
 	"\x0fKantorovichDual\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x15\n" +
@@ -601,7 +764,11 @@ const file_kantor_v1_loss_proto_rawDesc = "" +
 	"\x06Debias\x12\x16\n" +
 	"\x12DEBIAS_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vDEBIAS_NONE\x10\x01\x12\x0f\n" +
-	"\vDEBIAS_SELF\x10\x02B\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3"
+	"\vDEBIAS_SELF\x10\x02*N\n" +
+	"\aProfile\x12\x17\n" +
+	"\x13PROFILE_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10PROFILE_ACCURATE\x10\x01\x12\x14\n" +
+	"\x10PROFILE_GEOMLOSS\x10\x02B\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3"
 
 var (
 	file_kantor_v1_loss_proto_rawDescOnce sync.Once
@@ -615,27 +782,29 @@ func file_kantor_v1_loss_proto_rawDescGZIP() []byte {
 	return file_kantor_v1_loss_proto_rawDescData
 }
 
-var file_kantor_v1_loss_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_kantor_v1_loss_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_kantor_v1_loss_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_kantor_v1_loss_proto_goTypes = []any{
 	(Cost)(0),                  // 0: kantor.v1.Cost
 	(Debias)(0),                // 1: kantor.v1.Debias
-	(*Term)(nil),               // 2: kantor.v1.Term
-	(*SinkhornDivergence)(nil), // 3: kantor.v1.SinkhornDivergence
-	(*KantorovichDual)(nil),    // 4: kantor.v1.KantorovichDual
-	(*GaussianKl)(nil),         // 5: kantor.v1.GaussianKl
+	(Profile)(0),               // 2: kantor.v1.Profile
+	(*Term)(nil),               // 3: kantor.v1.Term
+	(*SinkhornDivergence)(nil), // 4: kantor.v1.SinkhornDivergence
+	(*KantorovichDual)(nil),    // 5: kantor.v1.KantorovichDual
+	(*GaussianKl)(nil),         // 6: kantor.v1.GaussianKl
 }
 var file_kantor_v1_loss_proto_depIdxs = []int32{
-	3, // 0: kantor.v1.Term.sinkhorn:type_name -> kantor.v1.SinkhornDivergence
-	4, // 1: kantor.v1.Term.kantorovich:type_name -> kantor.v1.KantorovichDual
-	5, // 2: kantor.v1.Term.kl:type_name -> kantor.v1.GaussianKl
+	4, // 0: kantor.v1.Term.sinkhorn:type_name -> kantor.v1.SinkhornDivergence
+	5, // 1: kantor.v1.Term.kantorovich:type_name -> kantor.v1.KantorovichDual
+	6, // 2: kantor.v1.Term.kl:type_name -> kantor.v1.GaussianKl
 	0, // 3: kantor.v1.SinkhornDivergence.cost:type_name -> kantor.v1.Cost
 	1, // 4: kantor.v1.SinkhornDivergence.debias:type_name -> kantor.v1.Debias
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	2, // 5: kantor.v1.SinkhornDivergence.profile:type_name -> kantor.v1.Profile
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_kantor_v1_loss_proto_init() }
@@ -652,6 +821,9 @@ func file_kantor_v1_loss_proto_init() {
 		(*SinkhornDivergence_Blur)(nil),
 		(*SinkhornDivergence_Epsilon)(nil),
 		(*SinkhornDivergence_Tolerance)(nil),
+		(*SinkhornDivergence_Gap)(nil),
+		(*SinkhornDivergence_Reach)(nil),
+		(*SinkhornDivergence_Rho)(nil),
 	}
 	file_kantor_v1_loss_proto_msgTypes[2].OneofWrappers = []any{}
 	type x struct{}
@@ -659,7 +831,7 @@ func file_kantor_v1_loss_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kantor_v1_loss_proto_rawDesc), len(file_kantor_v1_loss_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -33,6 +33,8 @@ const (
 	Gauge_GAUGE_EQUAL_MEANS Gauge = 1
 	// One function h at both, the critic; its weighted mean over the target is 0.
 	Gauge_GAUGE_ZERO_TARGET_MEAN Gauge = 2
+	// Unbalanced potentials, which are unique: nothing was added.
+	Gauge_GAUGE_NONE Gauge = 3
 )
 
 // Enum value maps for Gauge.
@@ -41,11 +43,13 @@ var (
 		0: "GAUGE_UNSPECIFIED",
 		1: "GAUGE_EQUAL_MEANS",
 		2: "GAUGE_ZERO_TARGET_MEAN",
+		3: "GAUGE_NONE",
 	}
 	Gauge_value = map[string]int32{
 		"GAUGE_UNSPECIFIED":      0,
 		"GAUGE_EQUAL_MEANS":      1,
 		"GAUGE_ZERO_TARGET_MEAN": 2,
+		"GAUGE_NONE":             3,
 	}
 )
 
@@ -365,7 +369,7 @@ type Outcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Unweighted value.
 	Value float64 `protobuf:"fixed64,1,opt,name=value,proto3" json:"value,omitempty"`
-	// Contains the exact value; absent where the value is closed form, or where a warning INTERVAL_UNAVAILABLE says why.
+	// Contains the exact value; absent where the value is closed form, where it was left out, or where a warning INTERVAL_UNAVAILABLE says why.
 	Interval *Interval `protobuf:"bytes,2,opt,name=interval,proto3" json:"interval,omitempty"`
 	// How the solver ended; absent where nothing iterates.
 	Solve         *Solve `protobuf:"bytes,3,opt,name=solve,proto3" json:"solve,omitempty"`
@@ -725,7 +729,7 @@ func (x *Solve) GetEpsilon() float64 {
 // Warning is advice that does not make the result wrong.
 type Warning struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Stable code, upper snake case: NOT_CONVERGED, INTERVAL_UNAVAILABLE, INFINITE_VALUE.
+	// Stable code, upper snake case: NOT_CONVERGED, INTERVAL_UNAVAILABLE, INFINITE_VALUE, GRADIENT_DIFFERS.
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	// One sentence.
 	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
@@ -1473,11 +1477,13 @@ const file_kantor_v1_loss_service_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12*\n" +
 	"\x06status\x18\x02 \x01(\v2\x12.google.rpc.StatusR\x06status\";\n" +
 	"\bDraining\x12/\n" +
-	"\x05grace\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05grace*Q\n" +
+	"\x05grace\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05grace*a\n" +
 	"\x05Gauge\x12\x15\n" +
 	"\x11GAUGE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11GAUGE_EQUAL_MEANS\x10\x01\x12\x1a\n" +
-	"\x16GAUGE_ZERO_TARGET_MEAN\x10\x022\xad\x01\n" +
+	"\x16GAUGE_ZERO_TARGET_MEAN\x10\x02\x12\x0e\n" +
+	"\n" +
+	"GAUGE_NONE\x10\x032\xad\x01\n" +
 	"\vLossService\x12C\n" +
 	"\bEvaluate\x12\x1a.kantor.v1.EvaluateRequest\x1a\x1b.kantor.v1.EvaluateResponse\x12Y\n" +
 	"\x0eEvaluateStream\x12 .kantor.v1.EvaluateStreamRequest\x1a!.kantor.v1.EvaluateStreamResponse(\x010\x01B\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -137,20 +137,20 @@ def _write_term(into: loss_pb2.Term, term: Term, path: str) -> None:
 
 
 def _write_sinkhorn(into: loss_pb2.SinkhornDivergence, term: Sinkhorn, path: str) -> None:
-    if term.blur is not None and term.epsilon is not None:
-        # The wire holds one of the two, so that the server could not tell.
-        raise InvalidArgumentError(f"{path}.blur", "is given together with epsilon, want one of them")
+    for one, other in (("blur", "epsilon"), ("reach", "rho"), ("tolerance", "gap")):
+        if getattr(term, one) is not None and getattr(term, other) is not None:
+            # The wire holds one of the two, so that the server could not tell.
+            raise InvalidArgumentError(f"{path}.{one}", f"is given together with {other}, want one of them")
     into.source = term.source
     into.target = term.target
     into.cost = _enum(loss_pb2.Cost, "COST", term.cost, f"{path}.cost")
     into.debias = _enum(loss_pb2.Debias, "DEBIAS", term.debias, f"{path}.debias")
+    into.without_interval = term.without_interval
+    into.profile = _enum(loss_pb2.Profile, "PROFILE", term.profile, f"{path}.profile")
     into.max_iterations = _integer(term.max_iterations, f"{path}.max_iterations")
-    if term.blur is not None:
-        into.blur = term.blur
-    if term.epsilon is not None:
-        into.epsilon = term.epsilon
-    if term.tolerance is not None:
-        into.tolerance = term.tolerance
+    for number in ("blur", "epsilon", "reach", "rho", "scaling", "tolerance", "gap"):
+        if getattr(term, number) is not None:
+            setattr(into, number, getattr(term, number))
 
 
 def _integer(value: int | None, path: str) -> int:
@@ -213,12 +213,19 @@ def _outcome(outcome: loss_service_pb2.Outcome) -> Outcome:
     )
 
 
+_GAUGES: dict[int, Literal["equal_means", "zero_target_mean", "none"]] = {
+    loss_service_pb2.GAUGE_EQUAL_MEANS: "equal_means",
+    loss_service_pb2.GAUGE_ZERO_TARGET_MEAN: "zero_target_mean",
+    loss_service_pb2.GAUGE_NONE: "none",
+}
+
+
 def _extra(extra: loss_service_pb2.Extra) -> Array | Potentials:
     if extra.WhichOneof("kind") == "tensor":
         return read_tensor(extra.tensor)
     potentials = extra.potentials
     return Potentials(
-        gauge="zero_target_mean" if potentials.gauge == loss_service_pb2.GAUGE_ZERO_TARGET_MEAN else "equal_means",
+        gauge=_GAUGES[potentials.gauge],
         source=read_tensor(potentials.source),
         target=read_tensor(potentials.target),
         source_self=read_tensor(potentials.source_self) if potentials.HasField("source_self") else None,

@@ -73,15 +73,16 @@ class Potentials:
     """Dual variables at the points of a term's measures, float64.
 
     Attributes:
-        gauge: which constant was added: `equal_means` (f at the source, g at the target, of equal weighted means) or
-            `zero_target_mean` (one function h at both, of weighted mean 0 over the target).
+        gauge: which constant was added: `equal_means` (f at the source, g at the target, of equal weighted means),
+            `zero_target_mean` (one function h at both, of weighted mean 0 over the target) or `none` (unbalanced
+            potentials, which are unique).
         source: [N].
         target: [M].
         source_self: [N], of the source against itself; None where no self terms are subtracted.
         target_self: [M], of the target against itself; None likewise.
     """
 
-    gauge: Literal["equal_means", "zero_target_mean"]
+    gauge: Literal["equal_means", "zero_target_mean", "none"]
     source: Array
     target: Array
     source_self: Array | None

@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 
 Cost = Literal["half_squared_euclidean", "squared_euclidean", "euclidean"]
 Debias = Literal["self", "none"]
+Profile = Literal["accurate", "geomloss"]
 
 _T = TypeVar("_T", bound="Term")
 
@@ -45,8 +46,10 @@ class Term:
 class Sinkhorn(Term):
     """The Sinkhorn divergence, debiased entropic transport: S = OT(a, b) - ½OT(a, a) - ½OT(b, b).
 
-    OT is the least of <plan, cost> + ε KL(plan, a⊗b) over the plans between a and b, two measures of equal mass.
-    Gradients: `points` and `weights` of both inputs, ε held fixed. Extras: `potentials`.
+    OT is the least of <plan, cost> + ε KL(plan, a⊗b) over the plans between a and b, two measures of equal mass. With
+    `reach` or `rho` any plan will do, at a price of ρ KL of each marginal from its measure: mass that is far from
+    everything is left where it is, and masses need not be equal. Gradients: `points` and `weights` of both inputs, with
+    ε and ρ held fixed. Extras: `potentials`.
 
     Attributes:
         source: name of the source input, a measure or a prior.
@@ -56,7 +59,14 @@ class Sinkhorn(Term):
         epsilon: ε itself, in units of the cost. With neither, a fifth of the target's mean cost to its mean; the result
             says what it was.
         debias: which self terms are subtracted: `self` (the default) or `none`, which leaves entropic transport itself.
+        reach: strength of the marginals as a length: ρ = reach² for the squared costs, reach for the Euclidean one.
+        rho: ρ itself, in units of the cost. With neither the problem is balanced.
+        profile: `accurate` (the default) iterates to the tolerance; `geomloss` takes the steps of GeomLoss's
+            SamplesLoss and gives its numbers, at a blur of 0.05 where none is given.
+        scaling: from one length scale of `geomloss` to the next; 0.5 by default.
         tolerance: L1 marginal error, relative to the mass, at which iterations stop; 1e-3 by default.
+        gap: in its place, the width of the interval relative to the value.
+        without_interval: leaves the interval out, and the time that it takes.
         max_iterations: of each problem; 10,000 by default.
     """
 
@@ -66,7 +76,13 @@ class Sinkhorn(Term):
     blur: float | None = field(default=None, kw_only=True)
     epsilon: float | None = field(default=None, kw_only=True)
     debias: Debias | None = field(default=None, kw_only=True)
+    reach: float | None = field(default=None, kw_only=True)
+    rho: float | None = field(default=None, kw_only=True)
+    profile: Profile | None = field(default=None, kw_only=True)
+    scaling: float | None = field(default=None, kw_only=True)
     tolerance: float | None = field(default=None, kw_only=True)
+    gap: float | None = field(default=None, kw_only=True)
+    without_interval: bool = field(default=False, kw_only=True)
     max_iterations: int | None = field(default=None, kw_only=True)
 
 

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14kantor/v1/loss.proto\x12\tkantor.v1\"\xf0\x01\n\x04Term\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n\x06weight\x18\x02 \x01(\x01H\x01R\x06weight\x88\x01\x01\x12;\n\x08sinkhorn\x18\n \x01(\x0b\x32\x1d.kantor.v1.SinkhornDivergenceH\x00R\x08sinkhorn\x12>\n\x0bkantorovich\x18\x0b \x01(\x0b\x32\x1a.kantor.v1.KantorovichDualH\x00R\x0bkantorovich\x12\'\n\x02kl\x18\x0c \x01(\x0b\x32\x15.kantor.v1.GaussianKlH\x00R\x02klB\x06\n\x04lossB\t\n\x07_weight\"\xa4\x02\n\x12SinkhornDivergence\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n\x06target\x18\x02 \x01(\tR\x06target\x12#\n\x04\x63ost\x18\x03 \x01(\x0e\x32\x0f.kantor.v1.CostR\x04\x63ost\x12\x14\n\x04\x62lur\x18\x04 \x01(\x01H\x00R\x04\x62lur\x12\x1a\n\x07\x65psilon\x18\x05 \x01(\x01H\x00R\x07\x65psilon\x12)\n\x06\x64\x65\x62ias\x18\x06 \x01(\x0e\x32\x11.kantor.v1.DebiasR\x06\x64\x65\x62ias\x12\x1e\n\ttolerance\x18\x07 \x01(\x01H\x01R\ttolerance\x12%\n\x0emax_iterations\x18\x08 \x01(\x05R\rmaxIterationsB\r\n\x0btemperatureB\x06\n\x04stop\"\x87\x01\n\x0fKantorovichDual\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n\x06target\x18\x02 \x01(\tR\x06target\x12\x15\n\x03gap\x18\x03 \x01(\x01H\x00R\x03gap\x88\x01\x01\x12%\n\x0emax_iterations\x18\x04 \x01(\x05R\rmaxIterationsB\x06\n\x04_gap\"@\n\nGaussianKl\x12\x1c\n\tposterior\x18\x01 \x01(\tR\tposterior\x12\x14\n\x05prior\x18\x02 \x01(\tR\x05prior*m\n\x04\x43ost\x12\x14\n\x10\x43OST_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43OST_HALF_SQUARED_EUCLIDEAN\x10\x01\x12\x1a\n\x16\x43OST_SQUARED_EUCLIDEAN\x10\x02\x12\x12\n\x0e\x43OST_EUCLIDEAN\x10\x03*B\n\x06\x44\x65\x62ias\x12\x16\n\x12\x44\x45\x42IAS_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x44\x45\x42IAS_NONE\x10\x01\x12\x0f\n\x0b\x44\x45\x42IAS_SELF\x10\x02\x42\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14kantor/v1/loss.proto\x12\tkantor.v1\"\xf0\x01\n\x04Term\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n\x06weight\x18\x02 \x01(\x01H\x01R\x06weight\x88\x01\x01\x12;\n\x08sinkhorn\x18\n \x01(\x0b\x32\x1d.kantor.v1.SinkhornDivergenceH\x00R\x08sinkhorn\x12>\n\x0bkantorovich\x18\x0b \x01(\x0b\x32\x1a.kantor.v1.KantorovichDualH\x00R\x0bkantorovich\x12\'\n\x02kl\x18\x0c \x01(\x0b\x32\x15.kantor.v1.GaussianKlH\x00R\x02klB\x06\n\x04lossB\t\n\x07_weight\"\xf5\x03\n\x12SinkhornDivergence\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n\x06target\x18\x02 \x01(\tR\x06target\x12#\n\x04\x63ost\x18\x03 \x01(\x0e\x32\x0f.kantor.v1.CostR\x04\x63ost\x12\x14\n\x04\x62lur\x18\x04 \x01(\x01H\x00R\x04\x62lur\x12\x1a\n\x07\x65psilon\x18\x05 \x01(\x01H\x00R\x07\x65psilon\x12)\n\x06\x64\x65\x62ias\x18\x06 \x01(\x0e\x32\x11.kantor.v1.DebiasR\x06\x64\x65\x62ias\x12\x1e\n\ttolerance\x18\x07 \x01(\x01H\x01R\ttolerance\x12\x12\n\x03gap\x18\r \x01(\x01H\x01R\x03gap\x12%\n\x0emax_iterations\x18\x08 \x01(\x05R\rmaxIterations\x12\x16\n\x05reach\x18\t \x01(\x01H\x02R\x05reach\x12\x12\n\x03rho\x18\n \x01(\x01H\x02R\x03rho\x12,\n\x07profile\x18\x0b \x01(\x0e\x32\x12.kantor.v1.ProfileR\x07profile\x12\x1d\n\x07scaling\x18\x0c \x01(\x01H\x03R\x07scaling\x88\x01\x01\x12)\n\x10without_interval\x18\x0e \x01(\x08R\x0fwithoutIntervalB\r\n\x0btemperatureB\x06\n\x04stopB\x0b\n\tmarginalsB\n\n\x08_scaling\"\x87\x01\n\x0fKantorovichDual\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n\x06target\x18\x02 \x01(\tR\x06target\x12\x15\n\x03gap\x18\x03 \x01(\x01H\x00R\x03gap\x88\x01\x01\x12%\n\x0emax_iterations\x18\x04 \x01(\x05R\rmaxIterationsB\x06\n\x04_gap\"@\n\nGaussianKl\x12\x1c\n\tposterior\x18\x01 \x01(\tR\tposterior\x12\x14\n\x05prior\x18\x02 \x01(\tR\x05prior*m\n\x04\x43ost\x12\x14\n\x10\x43OST_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43OST_HALF_SQUARED_EUCLIDEAN\x10\x01\x12\x1a\n\x16\x43OST_SQUARED_EUCLIDEAN\x10\x02\x12\x12\n\x0e\x43OST_EUCLIDEAN\x10\x03*B\n\x06\x44\x65\x62ias\x12\x16\n\x12\x44\x45\x42IAS_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x44\x45\x42IAS_NONE\x10\x01\x12\x0f\n\x0b\x44\x45\x42IAS_SELF\x10\x02*N\n\x07Profile\x12\x17\n\x13PROFILE_UNSPECIFIED\x10\x00\x12\x14\n\x10PROFILE_ACCURATE\x10\x01\x12\x14\n\x10PROFILE_GEOMLOSS\x10\x02\x42\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -22,16 +22,18 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kantor.v1.loss_pb2', _globa
 if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['DESCRIPTOR']._options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\035kantor/gen/kantor/v1;kantorv1'
-  _globals['_COST']._serialized_start=777
-  _globals['_COST']._serialized_end=886
-  _globals['_DEBIAS']._serialized_start=888
-  _globals['_DEBIAS']._serialized_end=954
+  _globals['_COST']._serialized_start=986
+  _globals['_COST']._serialized_end=1095
+  _globals['_DEBIAS']._serialized_start=1097
+  _globals['_DEBIAS']._serialized_end=1163
+  _globals['_PROFILE']._serialized_start=1165
+  _globals['_PROFILE']._serialized_end=1243
   _globals['_TERM']._serialized_start=36
   _globals['_TERM']._serialized_end=276
   _globals['_SINKHORNDIVERGENCE']._serialized_start=279
-  _globals['_SINKHORNDIVERGENCE']._serialized_end=571
-  _globals['_KANTOROVICHDUAL']._serialized_start=574
-  _globals['_KANTOROVICHDUAL']._serialized_end=709
-  _globals['_GAUSSIANKL']._serialized_start=711
-  _globals['_GAUSSIANKL']._serialized_end=775
+  _globals['_SINKHORNDIVERGENCE']._serialized_end=780
+  _globals['_KANTOROVICHDUAL']._serialized_start=783
+  _globals['_KANTOROVICHDUAL']._serialized_end=918
+  _globals['_GAUSSIANKL']._serialized_start=920
+  _globals['_GAUSSIANKL']._serialized_end=984
 # @@protoc_insertion_point(module_scope)

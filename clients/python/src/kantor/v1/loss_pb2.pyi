@@ -17,6 +17,12 @@ class Debias(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DEBIAS_UNSPECIFIED: _ClassVar[Debias]
     DEBIAS_NONE: _ClassVar[Debias]
     DEBIAS_SELF: _ClassVar[Debias]
+
+class Profile(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PROFILE_UNSPECIFIED: _ClassVar[Profile]
+    PROFILE_ACCURATE: _ClassVar[Profile]
+    PROFILE_GEOMLOSS: _ClassVar[Profile]
 COST_UNSPECIFIED: Cost
 COST_HALF_SQUARED_EUCLIDEAN: Cost
 COST_SQUARED_EUCLIDEAN: Cost
@@ -24,6 +30,9 @@ COST_EUCLIDEAN: Cost
 DEBIAS_UNSPECIFIED: Debias
 DEBIAS_NONE: Debias
 DEBIAS_SELF: Debias
+PROFILE_UNSPECIFIED: Profile
+PROFILE_ACCURATE: Profile
+PROFILE_GEOMLOSS: Profile
 
 class Term(_message.Message):
     __slots__ = ("name", "weight", "sinkhorn", "kantorovich", "kl")
@@ -40,7 +49,7 @@ class Term(_message.Message):
     def __init__(self, name: _Optional[str] = ..., weight: _Optional[float] = ..., sinkhorn: _Optional[_Union[SinkhornDivergence, _Mapping]] = ..., kantorovich: _Optional[_Union[KantorovichDual, _Mapping]] = ..., kl: _Optional[_Union[GaussianKl, _Mapping]] = ...) -> None: ...
 
 class SinkhornDivergence(_message.Message):
-    __slots__ = ("source", "target", "cost", "blur", "epsilon", "debias", "tolerance", "max_iterations")
+    __slots__ = ("source", "target", "cost", "blur", "epsilon", "debias", "tolerance", "gap", "max_iterations", "reach", "rho", "profile", "scaling", "without_interval")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     COST_FIELD_NUMBER: _ClassVar[int]
@@ -48,7 +57,13 @@ class SinkhornDivergence(_message.Message):
     EPSILON_FIELD_NUMBER: _ClassVar[int]
     DEBIAS_FIELD_NUMBER: _ClassVar[int]
     TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    GAP_FIELD_NUMBER: _ClassVar[int]
     MAX_ITERATIONS_FIELD_NUMBER: _ClassVar[int]
+    REACH_FIELD_NUMBER: _ClassVar[int]
+    RHO_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    SCALING_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     source: str
     target: str
     cost: Cost
@@ -56,8 +71,14 @@ class SinkhornDivergence(_message.Message):
     epsilon: float
     debias: Debias
     tolerance: float
+    gap: float
     max_iterations: int
-    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., cost: _Optional[_Union[Cost, str]] = ..., blur: _Optional[float] = ..., epsilon: _Optional[float] = ..., debias: _Optional[_Union[Debias, str]] = ..., tolerance: _Optional[float] = ..., max_iterations: _Optional[int] = ...) -> None: ...
+    reach: float
+    rho: float
+    profile: Profile
+    scaling: float
+    without_interval: bool
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., cost: _Optional[_Union[Cost, str]] = ..., blur: _Optional[float] = ..., epsilon: _Optional[float] = ..., debias: _Optional[_Union[Debias, str]] = ..., tolerance: _Optional[float] = ..., gap: _Optional[float] = ..., max_iterations: _Optional[int] = ..., reach: _Optional[float] = ..., rho: _Optional[float] = ..., profile: _Optional[_Union[Profile, str]] = ..., scaling: _Optional[float] = ..., without_interval: bool = ...) -> None: ...
 
 class KantorovichDual(_message.Message):
     __slots__ = ("source", "target", "gap", "max_iterations")

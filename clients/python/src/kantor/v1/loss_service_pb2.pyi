@@ -17,9 +17,11 @@ class Gauge(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     GAUGE_UNSPECIFIED: _ClassVar[Gauge]
     GAUGE_EQUAL_MEANS: _ClassVar[Gauge]
     GAUGE_ZERO_TARGET_MEAN: _ClassVar[Gauge]
+    GAUGE_NONE: _ClassVar[Gauge]
 GAUGE_UNSPECIFIED: Gauge
 GAUGE_EQUAL_MEANS: Gauge
 GAUGE_ZERO_TARGET_MEAN: Gauge
+GAUGE_NONE: Gauge
 
 class Objective(_message.Message):
     __slots__ = ("terms", "gradients", "extras")
