@@ -33,10 +33,11 @@ test: needs-test build .venv/dev.stamp ## Run every test and check, about ten mi
 lint: needs-test build .venv/dev.stamp ## Run the checks only: vet, staticcheck, buf, ruff, mypy
 	@.venv/bin/python tools/test.py --checks
 
-generate: needs .venv/protoc.stamp ## Generate gen/ and the Python messages from proto/
+generate: needs .venv/protoc.stamp ## Generate gen/ and the Python messages from proto/, and the assembly from its generator
 	$(BUF) generate
+	go generate ./losses/internal/vec
 
-checkgenerate: needs .venv/protoc.stamp ## Fail if generated code is not what proto/ gives
+checkgenerate: needs .venv/protoc.stamp ## Fail if generated code is not what it is generated from
 	@tools/checkgenerate.sh
 
 baseline: needs ## Accept proto/ as the contract that `make test` holds later versions to
