@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"io"
 	"io/fs"
 	"math"
@@ -210,6 +211,42 @@ func shortDir(t *testing.T) string {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
+}
+
+// A program that was killed takes its ends of all pipes along, that of the log too. The server still stops as it should, and leaves no socket behind.
+func TestServeEndsWellWithoutAnyoneToLogTo(t *testing.T) {
+	socket := filepath.Join(shortDir(t), "s")
+	c := command(t, "serve", "--listen", "unix:"+socket, "--exit-with-stdin", "--log-level", "info")
+	stdin, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer time.AfterFunc(patience, func() { _ = c.Process.Kill() }).Stop()
+	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	for _, pipe := range []io.Closer{log, stdout, stdin} {
+		if err := pipe.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Wait(); err != nil {
+		t.Errorf("the server ended with %v", err)
+	}
+	if _, err := os.Stat(socket); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the socket is still there: %v", err)
+	}
 }
 
 func TestUsage(t *testing.T) {

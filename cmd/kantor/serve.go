@@ -39,6 +39,8 @@ func (c serveCommand) Run(std streams) error {
 	if err != nil {
 		return fmt.Errorf("--listen %w", err)
 	}
+	// When the program that started it is gone, so are its pipes. A line of log to one of them must not kill the server before it has stopped.
+	signal.Ignore(syscall.SIGPIPE)
 	signalled, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithCancel(context.Background())
