@@ -20,4 +20,9 @@ fi
 if ! command -v "$uv" >/dev/null; then
 	"$python" -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
 fi
+# uv brings its own list of authorities; where the system has one, that is the one to trust: a proxy's authority stands there. Older versions have the
+# second name for it.
+if [ -s /etc/ssl/certs/ca-certificates.crt ] || [ -s /etc/pki/tls/certs/ca-bundle.crt ]; then
+	export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS-true}" UV_NATIVE_TLS="${UV_NATIVE_TLS-true}"
+fi
 exec "$uv" pip install --python "$python" "$@"
