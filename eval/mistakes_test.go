@@ -27,7 +27,7 @@ func mistakesOfInputs(f files) map[string]mistake {
 		"no file":         {with(func(c *Command) { c.Source = "nowhere.npy" }), "--source: stat nowhere.npy"},
 		"no npy":          {with(func(c *Command) { c.Target = noNpy }), "--target: " + noNpy + " is no .npy file"},
 		"rank":            {with(func(c *Command) { c.Source = f.npy("rank", f64([]int64{1}, 0)) }), "--source: has shape [1]"},
-		"batch":           {with(func(c *Command) { c.Source = f.npy("batch", f64([]int64{1, 1, 1}, 0)) }), "--source: has shape [1 1 1]"},
+		"rank 4":          {with(func(c *Command) { c.Source = f.npy("rank4", f64([]int64{1, 1, 1, 1}, 0)) }), "--source: has shape [1 1 1 1]"},
 		"weights":         {with(func(c *Command) { c.SourceWeights = f.npy("w", f64([]int64{2}, 1, 1)) }), "--source-weights: has 2 weights"},
 		"weights only":    {Command{SourceWeights: f.npy("w1", f64([]int64{1}, 1)), Term: []string{"sinkhorn"}}, "--source: is absent"},
 		"half a gaussian": {Command{Mean: one, Term: []string{"kl"}}, "--log-variance: is absent"},

@@ -3,6 +3,7 @@ package losses
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Array is a dense row-major array in one of two number formats. Exactly one of F32 and F64 is set, and its length is the product of Shape.
@@ -58,41 +59,52 @@ func (a Array) withValues(values []float64) Array {
 	return out
 }
 
-// check reports whether a is a finite array of the given rank with at least one element: rank 2 with N,D within the limits, or rank 1. The path names it
-// in the error.
-func (a Array) check(path string, rank int) error {
-	if len(a.Shape) == 3 && rank == 2 {
-		return badf(path, "has shape %v, want [N,D]: batches of problems [B,N,D] are not supported", a.Shape)
+// axes are the extents of points from the outside in, and what each is at most.
+var axes = [...]struct {
+	name  string
+	limit int
+}{{"problems", MaxProblems}, {"rows", MaxPoints}, {"columns", MaxDimension}}
+
+// check reports whether a is [N,D] or [B,N,D] with at least one element and within the limits. The path names it in the error.
+func (a Array) check(path string) error {
+	if rank := len(a.Shape); rank != 2 && rank != 3 {
+		return badf(path, "has shape %v, want [N,D] or, for a batch of problems, [B,N,D]", a.Shape)
 	}
-	if len(a.Shape) != rank {
-		return badf(path, "has shape %v, want %s", a.Shape, [...]string{"", "[N]", "[N,D]"}[rank])
-	}
-	if (a.F32 != nil) == (a.F64 != nil) && a.Len() > 0 {
-		return badf(path, "holds two number formats, want one")
-	}
-	n := 1
 	for i, extent := range a.Shape {
-		limit, name := MaxPoints, "rows"
-		if i == 1 {
-			limit, name = MaxDimension, "columns"
-		}
+		axis := axes[i+len(axes)-len(a.Shape)]
 		if extent < 1 {
 			return badf(path, "has shape %v, want at least one element", a.Shape)
 		}
-		if extent > limit {
-			return badf(path, "is too large: %d %s, want at most %d", extent, name, limit)
+		if extent > axis.limit {
+			return badf(path, "is too large: %d %s, want at most %d", extent, axis.name, axis.limit)
 		}
-		n *= extent
 	}
-	if a.Len() != n {
-		return badf(path, "has %d elements, want %d for shape %v", a.Len(), n, a.Shape)
-	}
-	return a.checkFinite(path)
+	return a.checkLen(path)
 }
 
-// checkFinite names the first element that is NaN or infinite.
-func (a Array) checkFinite(path string) error {
-	for i, n := 0, a.Len(); i < n; i++ {
+// checkLen reports whether a holds the elements of its shape, in one number format.
+func (a Array) checkLen(path string) error {
+	if (a.F32 != nil) == (a.F64 != nil) && a.Len() > 0 {
+		return badf(path, "holds two number formats, want one")
+	}
+	if n := elements(a.Shape); a.Len() != n {
+		return badf(path, "has %d elements, want %d for shape %v", a.Len(), n, a.Shape)
+	}
+	return nil
+}
+
+// elements is the product of a shape within the limits.
+func elements(shape []int) int {
+	n := 1
+	for _, extent := range shape {
+		n *= extent
+	}
+	return n
+}
+
+// checkFinite names the first of the elements lo to hi that is NaN or infinite.
+func (a Array) checkFinite(path string, lo, hi int) error {
+	for i := lo; i < hi; i++ {
 		if v := a.At(i); math.IsNaN(v) || math.IsInf(v, 0) {
 			return badf(path, "has %v at %s, want finite numbers", v, a.index(i))
 		}
@@ -100,10 +112,12 @@ func (a Array) checkFinite(path string) error {
 	return nil
 }
 
-// index writes flat index i as a subscript.
+// index writes flat index i as a subscript: "[3,1,0]".
 func (a Array) index(i int) string {
-	if len(a.Shape) == 2 {
-		return fmt.Sprintf("[%d,%d]", i/a.Shape[1], i%a.Shape[1])
+	subscript := ""
+	for axis := len(a.Shape) - 1; axis >= 0; axis-- {
+		subscript = fmt.Sprintf(",%d%s", i%a.Shape[axis], subscript)
+		i /= a.Shape[axis]
 	}
-	return fmt.Sprintf("[%d]", i)
+	return "[" + strings.TrimPrefix(subscript, ",") + "]"
 }

@@ -97,14 +97,15 @@ func (m *Measure) cloud(name string) *Cloud {
 }
 
 // cloud samples the prior in the dimension of the measure it is compared with. The generator is ChaCha8 keyed by seed and name alone, so that a prior is
-// the same whichever terms name it.
+// the same whichever terms name it and in every problem of a batch.
 func (p *Prior) cloud(field, name string, other *Cloud, seed uint64) (*Cloud, error) {
 	n := p.Size
 	if n == 0 {
 		n = other.N
 	}
-	if n > MaxElements/other.D {
-		return nil, Badf(field, "prior %q is too large: %d samples of dimension %d, want at most %d numbers", name, n, other.D, MaxElements)
+	if problems := max(1, p.problems); n > MaxElements/other.D/problems {
+		return nil, Badf(field, "prior %q is too large: %d samples of dimension %d for %d problems, want at most %d numbers",
+			name, n, other.D, problems, MaxElements)
 	}
 	key := sha256.Sum256(append(binary.LittleEndian.AppendUint64(nil, seed), name...))
 	random := rand.New(rand.NewChaCha8(key))

@@ -8,5 +8,6 @@
 //
 //	Objective -> Bind(inputs, seed) -> Evaluation -> Evaluate(ctx) -> Result
 //
-// Bind does all the checking, so that an Evaluation cannot be wrong and its work is known before it starts.
+// Bind does all the checking, so that an Evaluation cannot be wrong and its work is known before it starts. It also cuts batches: a loss only ever sees one
+// problem, so that each problem of a batch is computed as if it were alone.
 package losses

@@ -8,24 +8,32 @@ import (
 )
 
 // Input is a named argument of a loss: *[Measure], *[Gaussian] or *[Prior].
+//
+// With one more extent in front, B, its arrays are a batch: B problems that are computed each as if it were alone. An input without it is shared by all
+// problems of a term.
 type Input interface{ input() }
 
-// Measure is a weighted point cloud.
+// Measure is a weighted point cloud, or a batch of them.
 type Measure struct {
-	Points  Array  // [N,D], N and D at least 1
-	Weights *Array // [N], non-negative with a positive sum; nil: 1/N each
+	Points  Array  // [N,D] or [B,N,D], no extent 0
+	Weights *Array // [N] or, of a batch, [B,N], non-negative with a positive sum in each problem; nil: one over the number of points each
+	// Sizes is how many of the N rows of each problem of a batch count. The others are padding, which may hold anything and has a gradient of 0. Empty:
+	// all rows count.
+	Sizes []int
 }
 
-// Gaussian is one normal distribution per row.
+// Gaussian is one normal distribution per row, or a batch of such rows.
 type Gaussian struct {
-	Mean        Array // [N,D]
-	LogVariance Array // [N,D], logarithms of the variances along the axes
+	Mean        Array // [N,D] or [B,N,D]
+	LogVariance Array // the same, logarithms of the variances along the axes
 }
 
 // Prior is a distribution that is sampled here. The seed of the request and the name of the input decide the samples.
 type Prior struct {
 	Family Family
 	Size   int // number of samples; 0: as many as the measure it is compared with
+
+	problems int // for which it is sampled; 0: one
 }
 
 // Family is a distribution that a [Prior] can name.
@@ -69,45 +77,89 @@ func (in Inputs) check() error {
 }
 
 func (m *Measure) check(name string) error {
-	if err := m.Points.check(Ref{name, "points"}.path(), 2); err != nil {
+	path := Ref{name, "points"}.path()
+	if err := m.Points.check(path); err != nil {
 		return err
+	}
+	if err := m.checkSizes(Ref{name, "sizes"}.path()); err != nil {
+		return err
+	}
+	stride := m.Points.Len() / max(1, m.batch())
+	for b := range max(1, m.batch()) {
+		if err := m.Points.checkFinite(path, b*stride, b*stride+m.rows(b)*m.dimension()); err != nil {
+			return err
+		}
 	}
 	if m.Weights == nil {
 		return nil
 	}
-	path := Ref{name, "weights"}.path()
-	if err := m.Weights.check(path, 1); err != nil {
+	return m.checkWeights(Ref{name, "weights"}.path())
+}
+
+func (m *Measure) checkSizes(path string) error {
+	switch {
+	case len(m.Sizes) == 0:
+		return nil
+	case m.batch() == 0:
+		return badf(path, "are given, but the points of shape %v are no batch [B,N,D]", m.Points.Shape)
+	case len(m.Sizes) != m.batch():
+		return badf(path, "has %d numbers, want %d, one per problem", len(m.Sizes), m.batch())
+	}
+	for b, size := range m.Sizes {
+		if n := m.Points.Shape[1]; size < 1 || size > n {
+			return badf(path, "has %d at [%d], want 1 to %d", size, b, n)
+		}
+	}
+	return nil
+}
+
+func (m *Measure) checkWeights(path string) error {
+	want := m.Points.Shape[:len(m.Points.Shape)-1]
+	if len(want) == 1 && len(m.Weights.Shape) == 1 && m.Weights.Shape[0] != want[0] {
+		return badf(path, "has %d weights, want %d, one per point", m.Weights.Shape[0], want[0])
+	}
+	if !slices.Equal(m.Weights.Shape, want) {
+		return badf(path, "has shape %v, want %v, that of the points without the dimension", m.Weights.Shape, want)
+	}
+	if err := m.Weights.checkLen(path); err != nil {
 		return err
 	}
-	if n := m.Points.Shape[0]; m.Weights.Len() != n {
-		return badf(path, "has %d weights, want %d, one per point", m.Weights.Len(), n)
-	}
-	sum := 0.0
-	for i, n := 0, m.Weights.Len(); i < n; i++ {
-		w := m.Weights.At(i)
-		if w < 0 {
-			return badf(path, "has %v at [%d], want non-negative weights", w, i)
+	stride := want[len(want)-1]
+	for b := range max(1, m.batch()) {
+		lo, hi := b*stride, b*stride+m.rows(b)
+		if err := m.Weights.checkFinite(path, lo, hi); err != nil {
+			return err
 		}
-		sum += w
-	}
-	if sum == 0 || math.IsInf(sum, 0) {
-		return badf(path, "sum to %v, want a positive finite sum", sum)
+		sum := 0.0
+		for i := lo; i < hi; i++ {
+			w := m.Weights.At(i)
+			if w < 0 {
+				return badf(path, "has %v at %s, want non-negative weights", w, m.Weights.index(i))
+			}
+			sum += w
+		}
+		if sum == 0 || math.IsInf(sum, 0) {
+			return badf(path, "sum to %v%s, want a positive finite sum", sum, m.inProblem(b))
+		}
 	}
 	return nil
 }
 
 func (g *Gaussian) check(name string) error {
-	if err := g.Mean.check(Ref{name, "mean"}.path(), 2); err != nil {
+	mean, logVariance := Ref{name, "mean"}.path(), Ref{name, "log_variance"}.path()
+	if err := g.Mean.check(mean); err != nil {
 		return err
 	}
-	path := Ref{name, "log_variance"}.path()
-	if err := g.LogVariance.check(path, 2); err != nil {
+	if err := g.Mean.checkFinite(mean, 0, g.Mean.Len()); err != nil {
+		return err
+	}
+	if err := g.LogVariance.check(logVariance); err != nil {
 		return err
 	}
 	if !slices.Equal(g.Mean.Shape, g.LogVariance.Shape) {
-		return badf(path, "has shape %v, want that of the mean, %v", g.LogVariance.Shape, g.Mean.Shape)
+		return badf(logVariance, "has shape %v, want that of the mean, %v", g.LogVariance.Shape, g.Mean.Shape)
 	}
-	return nil
+	return g.LogVariance.checkFinite(logVariance, 0, g.LogVariance.Len())
 }
 
 func (p *Prior) check(name string) error {
@@ -130,7 +182,7 @@ func (in Inputs) tensor(r Ref) (Array, error) {
 		case r.Field == "weights" && v.Weights != nil:
 			return *v.Weights, nil
 		case r.Field == "weights":
-			return Array{Shape: v.Points.Shape[:1], F32: v.Points.F32, F64: v.Points.F64}, nil
+			return Array{Shape: v.Points.Shape[:len(v.Points.Shape)-1], F32: v.Points.F32, F64: v.Points.F64}, nil
 		}
 		return Array{}, fmt.Errorf("input %q is a measure, want points or weights", r.Input)
 	case *Gaussian:

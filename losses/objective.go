@@ -18,8 +18,8 @@ type Loss interface {
 	Uses() []Use
 	// Extras lists what the loss can return on request.
 	Extras() []string
-	// Bind checks parameters and inputs against each other; each input by itself has been checked. An error is an *[InputError] whose Field is
-	// relative to the loss.
+	// Bind checks parameters and inputs against each other; each input by itself has been checked. It sees one problem of a batch, whose arrays are
+	// [N,D]. An error is an *[InputError] whose Field is relative to the loss.
 	Bind(inputs Inputs, seed uint64) (Problem, error)
 }
 
@@ -30,7 +30,7 @@ type Use struct{ Field, Input string }
 type Problem interface {
 	// Work is known before it is done.
 	Work() Work
-	// Solve computes. The only error is the context's.
+	// Solve computes, at once with other problems. The only error is the context's.
 	Solve(ctx context.Context, want Want) (TermResult, error)
 }
 
@@ -61,19 +61,6 @@ type Objective struct {
 	Extras    []string // "sinkhorn.potentials"
 }
 
-// Evaluation is an objective bound to its inputs, checked and ready.
-type Evaluation struct {
-	terms     []boundTerm
-	gradients map[Ref]Array // the tensors whose gradients are wanted
-}
-
-type boundTerm struct {
-	name    string
-	weight  float64
-	problem Problem
-	want    Want
-}
-
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
 // Bind checks the objective and its inputs. The error is an *[InputError] with the path of what is wrong.
@@ -88,6 +75,9 @@ func (o Objective) Bind(inputs Inputs, seed uint64) (*Evaluation, error) {
 	if err := inputs.check(); err != nil {
 		return nil, err
 	}
+	if err := o.checkBatches(inputs); err != nil {
+		return nil, err
+	}
 	e := &Evaluation{}
 	if e.gradients, err = o.bindGradients(inputs); err != nil {
 		return nil, err
@@ -97,15 +87,14 @@ func (o Objective) Bind(inputs Inputs, seed uint64) (*Evaluation, error) {
 		return nil, err
 	}
 	for i, t := range o.Terms {
-		problem, err := t.Loss.Bind(inputs, seed)
-		if err != nil {
+		bound := boundTerm{name: names[i], weight: t.Weight, want: Want{Extras: extras[names[i]]}}
+		if t.Weight != 0 {
+			bound.want.Gradients = wanted(e.gradients, t.Loss.Uses())
+		}
+		if err := bound.bind(t.Loss, inputs, seed); err != nil {
 			return nil, o.complete(i, err)
 		}
-		want := Want{Extras: extras[names[i]]}
-		if t.Weight != 0 {
-			want.Gradients = wanted(e.gradients, t.Loss.Uses())
-		}
-		e.terms = append(e.terms, boundTerm{name: names[i], weight: t.Weight, problem: problem, want: want})
+		e.terms = append(e.terms, bound)
 	}
 	return e, nil
 }
@@ -174,8 +163,8 @@ func (o Objective) checkUses(inputs Inputs) error {
 	return nil
 }
 
-func (o Objective) bindGradients(inputs Inputs) (map[Ref]Array, error) {
-	refs := make(map[Ref]Array, len(o.Gradients))
+func (o Objective) bindGradients(inputs Inputs) (map[Ref]target, error) {
+	refs := make(map[Ref]target, len(o.Gradients))
 	for i, name := range o.Gradients {
 		path := fmt.Sprintf("objective.gradients[%d]", i)
 		input, field, ok := strings.Cut(name, ".")
@@ -190,7 +179,7 @@ func (o Objective) bindGradients(inputs Inputs) (map[Ref]Array, error) {
 		if err != nil {
 			return nil, badf(path, "is %q, but %v", name, err)
 		}
-		refs[r] = tensor
+		refs[r] = target{like: tensor, batch: batch(inputs[input])}
 	}
 	return refs, nil
 }
@@ -219,7 +208,7 @@ func (o Objective) bindExtras(names []string) (map[string]map[string]bool, error
 }
 
 // wanted is the part of the gradients that a loss with these inputs contributes to.
-func wanted(gradients map[Ref]Array, uses []Use) map[Ref]bool {
+func wanted(gradients map[Ref]target, uses []Use) map[Ref]bool {
 	want := map[Ref]bool{}
 	for r := range gradients {
 		for _, use := range uses {
@@ -229,51 +218,4 @@ func wanted(gradients map[Ref]Array, uses []Use) map[Ref]bool {
 		}
 	}
 	return want
-}
-
-// Work is the sum over the terms, with the most iterations and the most bytes of any: terms are solved one after the other.
-func (e *Evaluation) Work() Work {
-	var total Work
-	for _, t := range e.terms {
-		w := t.problem.Work()
-		total.Pairs += w.Pairs
-		total.Iterations = max(total.Iterations, w.Iterations)
-		total.Bytes = max(total.Bytes, w.Bytes)
-	}
-	return total
-}
-
-// Evaluate computes. Gradients accumulate in binary64 in the order of the terms and are rounded once. The only error is the context's.
-func (e *Evaluation) Evaluate(ctx context.Context) (*Result, error) {
-	result := &Result{Gradients: map[Ref]Array{}}
-	sums := map[Ref][]float64{}
-	for r, tensor := range e.gradients {
-		n := tensor.Shape[0]
-		if len(tensor.Shape) == 2 {
-			n *= tensor.Shape[1]
-		}
-		sums[r] = make([]float64, n)
-	}
-	for _, t := range e.terms {
-		term, err := t.problem.Solve(ctx, t.want)
-		if err != nil {
-			return nil, err
-		}
-		if t.weight != 0 {
-			for _, outcome := range term.Outcomes {
-				result.Value += t.weight * outcome.Value
-			}
-			for r, gradient := range term.Gradients {
-				for i, v := range gradient {
-					sums[r][i] += t.weight * v
-				}
-			}
-		}
-		term.Name, term.Gradients = t.name, nil
-		result.Terms = append(result.Terms, term)
-	}
-	for r, tensor := range e.gradients {
-		result.Gradients[r] = tensor.withValues(sums[r])
-	}
-	return result, nil
 }

@@ -66,7 +66,7 @@ func TestBadInput(t *testing.T) {
 		in                  losses.Inputs
 	}{
 		{"rank 1", `inputs["source"].points`, "want [N,D]", plain, points(make([]float64, 4), 4)},
-		{"a batch", `inputs["source"].points`, "[B,N,D] are not supported", plain, points(make([]float64, 8), 2, 2, 2)},
+		{"rank 4", `inputs["source"].points`, "want [N,D] or, for a batch of problems, [B,N,D]", plain, points(make([]float64, 8), 1, 2, 2, 2)},
 		{"length", `inputs["source"].points`, "has 5 elements, want 6", plain, points(make([]float64, 5), 3, 2)},
 		{"empty", `inputs["source"].points`, "at least one element", plain, points(nil, 0, 2)},
 		{"no dimensions", `inputs["source"].points`, "at least one element", plain, points(nil, 3, 0)},

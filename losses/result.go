@@ -2,7 +2,7 @@ package losses
 
 // Result is an objective's value and gradient.
 type Result struct {
-	Value     float64       // Σ weight·value over the terms of weight other than 0
+	Value     float64       // Σ weight·value over the terms of weight other than 0 and their problems
 	Terms     []TermResult  // in the objective's order
 	Gradients map[Ref]Array // of Value, in the number format of the input
 }
@@ -11,7 +11,7 @@ type Result struct {
 type TermResult struct {
 	Name     string
 	Outcomes []Outcome // one per problem of the batch
-	Warnings []Warning
+	Warnings []Warning // of a batch each code once
 	Extras   map[string]Extra
 	// Gradients are those of the unweighted value, in binary64 and the shape of the tensor that Ref names. A loss fills in those that it was asked for;
 	// [Evaluation.Evaluate] takes them away into the total's.
@@ -50,14 +50,15 @@ const (
 	InfiniteValue       = "INFINITE_VALUE"
 )
 
-// Extra is something that a term returns on request: *[Array] or *[Potentials].
+// Extra is something that a term returns on request: *[Array], of the same shape in all problems of a batch, or *[Potentials].
 type Extra interface{ extra() }
 
 // Potentials are dual variables at the points of a term's measures.
 type Potentials struct {
 	Gauge                  Gauge
-	Source, Target         []float64 // [N], [M]
-	SourceSelf, TargetSelf []float64 // [N], [M]; nil: no self terms
+	Source, Target         []float64 // [N], [M]; of a batch [B,N], [B,M], with 0 for padding
+	SourceSelf, TargetSelf []float64 // the same; nil: no self terms
+	Batch                  int       // B; 0: no batch
 }
 
 // Gauge says which constant was added to potentials, which are unique only up to one.

@@ -269,7 +269,7 @@ def bad_tensors():
 
     points, weights = 'inputs["target"].points', 'inputs["target"].weights'
     case("shape_rank", {"measure": {"points": tensor([3], [1.0, 2.0, 3.0])}}, points)
-    case("shape_batch", {"measure": {"points": tensor([1, 1, 2], [1.0, 2.0])}}, points)
+    case("shape_rank_four", {"measure": {"points": tensor([1, 1, 1, 1], [1.0])}}, points)
     case("shape_negative", {"measure": {"points": {**tensor([1, 1], [1.0]), "shape": ["-1", "-1"]}}}, points)
     case("dtype_absent", {"measure": {"points": {**tensor([1, 1], [1.0]), "dtype": "DTYPE_UNSPECIFIED"}}}, points)
     case("dtype_unknown", {"measure": {"points": {**tensor([1, 1], [1.0]), "dtype": 9}}}, points)

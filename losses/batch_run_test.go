@@ -1,0 +1,126 @@
+package losses_test
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"kantor/losses"
+)
+
+func TestBatchDoesNotDependOnThreads(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for name, c := range batchCases() {
+		in := c.together()
+		runtime.GOMAXPROCS(1)
+		one := evaluate(t, c.loss, in)
+		for _, threads := range []int{2, 3} {
+			runtime.GOMAXPROCS(threads)
+			if other := evaluate(t, c.loss, in); !reflect.DeepEqual(one, other) {
+				t.Errorf("%s: %d threads give %+v, one gives %+v", name, threads, other, one)
+			}
+		}
+	}
+}
+
+// puppet is a loss of which every problem calls solve with its number, the first coordinate of its first source point.
+type puppet struct {
+	losses.Loss
+	solve func(ctx context.Context, b int) error
+}
+
+func (p puppet) Bind(in losses.Inputs, _ uint64) (losses.Problem, error) {
+	return puppetProblem{p, int(in["source"].(*losses.Measure).Points.F64[0])}, nil
+}
+
+type puppetProblem struct {
+	puppet
+	b int
+}
+
+func (p puppetProblem) Work() losses.Work { return losses.Work{} }
+
+func (p puppetProblem) Solve(ctx context.Context, _ losses.Want) (losses.TermResult, error) {
+	return losses.TermResult{Outcomes: []losses.Outcome{{Value: float64(p.b)}}}, p.solve(ctx, p.b)
+}
+
+// evaluatePuppet evaluates a batch of that many problems.
+func evaluatePuppet(ctx context.Context, t *testing.T, count int, solve func(ctx context.Context, b int) error) (*losses.Result, error) {
+	t.Helper()
+	points := losses.NewArray(make([]float64, count), count, 1, 1)
+	for b := range count {
+		points.F64[b] = float64(b)
+	}
+	in := losses.Inputs{"source": &losses.Measure{Points: points}, "target": measure(1, 1)}
+	e, err := losses.Objective{Terms: []losses.Term{term(1, puppet{divergence, solve})}}.Bind(in, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.Evaluate(ctx)
+}
+
+// As many problems as there are processors are solved at once, and no more; the outcomes are in their order whichever ends first.
+func TestProblemsRunAtOnce(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	var running, most atomic.Int32
+	met := make(chan struct{})
+	result, err := evaluatePuppet(t.Context(), t, 50, func(_ context.Context, b int) error {
+		if now := running.Add(1); now > most.Load() {
+			most.Store(now)
+		}
+		defer running.Add(-1)
+		switch b {
+		case 0:
+			<-met // ends only while another problem runs
+		case 1:
+			close(met)
+		}
+		return nil
+	})
+	if err != nil || most.Load() != 2 {
+		t.Errorf("at most %d ran at once, want 2 (%v)", most.Load(), err)
+	}
+	for b, outcome := range result.Terms[0].Outcomes {
+		if outcome.Value != float64(b) {
+			t.Errorf("outcome %d is that of problem %v", b, outcome.Value)
+		}
+	}
+}
+
+// Once the context ends, each processor may finish the problem it is in, which sees the context itself, and no other starts.
+func TestCancelStopsABatch(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var started atomic.Int32
+	result, err := evaluatePuppet(ctx, t, 1000, func(ctx context.Context, _ int) error {
+		if started.Add(1) == 3 {
+			cancel()
+		}
+		return ctx.Err()
+	})
+	if !errors.Is(err, context.Canceled) || result != nil {
+		t.Errorf("got %v, %v, want context.Canceled", result, err)
+	}
+	if n, limit := int(started.Load()), 3+runtime.GOMAXPROCS(0); n > limit {
+		t.Errorf("%d problems started, want at most %d", n, limit)
+	}
+}
+
+// A panic in one problem is the caller's, who can recover from it.
+func TestPanicInABatch(t *testing.T) {
+	defer func() {
+		if text, ok := recover().(string); !ok || !strings.Contains(text, "broken problem") || !strings.Contains(text, "batch_run_test.go") {
+			t.Errorf("recovered %q, want the panic and where it was", text)
+		}
+	}()
+	_, _ = evaluatePuppet(t.Context(), t, 20, func(_ context.Context, b int) error {
+		if b == 7 {
+			panic("broken problem")
+		}
+		return nil
+	})
+	t.Error("the panic was lost")
+}

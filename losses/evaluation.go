@@ -1,0 +1,217 @@
+package losses
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"kantor/losses/internal/parallel"
+)
+
+// Evaluation is an objective bound to its inputs, checked and ready.
+type Evaluation struct {
+	terms     []boundTerm
+	gradients map[Ref]target
+}
+
+// target is a tensor whose gradient is wanted.
+type target struct {
+	like  Array // has its shape and number format
+	batch int   // problems of the input that it is of; 0: a term's problems share it
+}
+
+// start is where the part of problem b begins.
+func (t target) start(b int) int {
+	if t.batch == 0 {
+		return 0
+	}
+	return b * (elements(t.like.Shape) / t.batch)
+}
+
+// boundTerm is a term bound to its inputs, one problem for each of a batch.
+type boundTerm struct {
+	name     string
+	weight   float64
+	want     Want
+	batch    int // of the inputs; 0: none of them is a batch, and there is one problem
+	problems []Problem
+	widths   map[string]int // rows of each batched input, by the parameter that names it
+}
+
+// bind binds a loss to every problem of its inputs by itself.
+func (t *boundTerm) bind(loss Loss, inputs Inputs, seed uint64) error {
+	uses := loss.Uses()
+	if t.batch = inputs.batchOf(uses); t.batch == 0 {
+		problem, err := loss.Bind(inputs, seed)
+		t.problems = []Problem{problem}
+		return err
+	}
+	t.widths = map[string]int{}
+	for _, use := range uses {
+		if m, ok := inputs[use.Input].(*Measure); ok && m.batch() > 0 {
+			t.widths[use.Field] = m.Points.Shape[1]
+		}
+	}
+	t.problems = make([]Problem, t.batch)
+	for b := range t.problems {
+		var err error
+		if t.problems[b], err = loss.Bind(inputs.problem(uses, b, t.batch), seed); err != nil {
+			return inProblem(b, err)
+		}
+	}
+	return nil
+}
+
+// inProblem says which problem of a batch an error is about.
+func inProblem(b int, err error) error {
+	if bad, ok := err.(*InputError); ok {
+		return badf(bad.Field, "problem %d: %s", b, bad.Reason)
+	}
+	return err
+}
+
+// Work is the sum over the terms and their problems, with the most iterations of any and the most bytes of any term: terms are solved one after the other,
+// while the numbers of a batch's problems stay until all of them are solved.
+func (e *Evaluation) Work() Work {
+	var total Work
+	for _, t := range e.terms {
+		var bytes int64
+		for _, p := range t.problems {
+			w := p.Work()
+			total.Pairs += w.Pairs
+			total.Iterations = max(total.Iterations, w.Iterations)
+			bytes += w.Bytes
+		}
+		total.Bytes = max(total.Bytes, bytes)
+	}
+	return total
+}
+
+// Evaluate computes. Gradients accumulate in binary64 in the order of the terms, in each in the order of the problems, and are rounded once. The only error
+// is the context's.
+func (e *Evaluation) Evaluate(ctx context.Context) (*Result, error) {
+	result := &Result{Gradients: map[Ref]Array{}}
+	sums := map[Ref][]float64{}
+	for r, target := range e.gradients {
+		sums[r] = make([]float64, elements(target.like.Shape))
+	}
+	for _, t := range e.terms {
+		solved, err := t.solve(ctx)
+		if err != nil {
+			return nil, err
+		}
+		result.Terms = append(result.Terms, t.merge(solved))
+		if t.weight == 0 {
+			continue
+		}
+		for b, s := range solved {
+			for _, outcome := range s.Outcomes {
+				result.Value += t.weight * outcome.Value
+			}
+			for r, gradient := range s.Gradients {
+				sum := sums[r][e.gradients[r].start(b):]
+				for i, v := range gradient {
+					sum[i] += t.weight * v
+				}
+			}
+		}
+	}
+	for r, target := range e.gradients {
+		result.Gradients[r] = target.like.withValues(sums[r])
+	}
+	return result, nil
+}
+
+// solve solves the problems, as many at once as there are processors: small ones do not fill them from inside. What a problem gives does not depend on the
+// others.
+func (t boundTerm) solve(ctx context.Context) ([]TermResult, error) {
+	results, failures := make([]TermResult, len(t.problems)), make([]error, len(t.problems))
+	err := parallel.Rows(ctx, len(t.problems), parallel.TileCost, func(lo, hi int, _ *parallel.Gate) {
+		for b := lo; b < hi; b++ {
+			results[b], failures[b] = t.problems[b].Solve(ctx, t.want)
+		}
+	})
+	for _, failure := range failures {
+		if err == nil {
+			err = failure
+		}
+	}
+	return results, err
+}
+
+// merge makes the term's result of its problems'.
+func (t boundTerm) merge(solved []TermResult) TermResult {
+	out := TermResult{Name: t.name}
+	if t.batch == 0 {
+		out.Outcomes, out.Warnings, out.Extras = solved[0].Outcomes, solved[0].Warnings, solved[0].Extras
+		return out
+	}
+	for _, s := range solved {
+		out.Outcomes = append(out.Outcomes, s.Outcomes...)
+	}
+	out.Warnings = mergeWarnings(solved)
+	for name := range solved[0].Extras {
+		if out.Extras == nil {
+			out.Extras = map[string]Extra{}
+		}
+		out.Extras[name] = t.stack(solved, name)
+	}
+	return out
+}
+
+// mergeWarnings keeps each code once, with the words of the first problem that it is about and the number of the others.
+func mergeWarnings(solved []TermResult) []Warning {
+	var out []Warning
+	var more []int
+	for b, s := range solved {
+		for _, w := range s.Warnings {
+			at := slices.IndexFunc(out, func(o Warning) bool { return o.Code == w.Code })
+			if at >= 0 {
+				more[at]++
+				continue
+			}
+			out = append(out, Warning{Code: w.Code, Message: fmt.Sprintf("problem %d: %s", b, w.Message)})
+			more = append(more, 0)
+		}
+	}
+	for i, n := range more {
+		if n > 0 {
+			out[i].Message += fmt.Sprintf("; so it is with %d more of the %d problems", n, len(solved))
+		}
+	}
+	return out
+}
+
+// stack puts an extra of all problems under each other.
+func (t boundTerm) stack(solved []TermResult, name string) Extra {
+	if first, ok := solved[0].Extras[name].(*Potentials); ok {
+		field := func(get func(*Potentials) []float64, use string) []float64 {
+			return stack(solved, t.widths[use], func(s TermResult) []float64 { return get(s.Extras[name].(*Potentials)) })
+		}
+		return &Potentials{
+			Gauge:      first.Gauge,
+			Source:     field(func(p *Potentials) []float64 { return p.Source }, "source"),
+			Target:     field(func(p *Potentials) []float64 { return p.Target }, "target"),
+			SourceSelf: field(func(p *Potentials) []float64 { return p.SourceSelf }, "source"),
+			TargetSelf: field(func(p *Potentials) []float64 { return p.TargetSelf }, "target"),
+			Batch:      t.batch,
+		}
+	}
+	values := stack(solved, 0, func(s TermResult) []float64 { return s.Extras[name].(*Array).Float64s() })
+	return &Array{Shape: append([]int{t.batch}, solved[0].Extras[name].(*Array).Shape...), F64: values}
+}
+
+// stack puts a vector of each problem under each other, padded with 0 to the longest of them and at least to width. Nil: the problems have none.
+func stack(solved []TermResult, width int, get func(TermResult) []float64) []float64 {
+	if get(solved[0]) == nil {
+		return nil
+	}
+	for _, s := range solved {
+		width = max(width, len(get(s)))
+	}
+	out := make([]float64, len(solved)*width)
+	for b, s := range solved {
+		copy(out[b*width:], get(s))
+	}
+	return out
+}
