@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"math"
@@ -35,11 +36,9 @@ type expectation struct {
 	Value     wanted
 	Tolerance float64
 	Terms     map[string]struct {
-		Value     wanted
-		Tolerance float64
-		Contains  *float64
-		Converged *bool
-		Warnings  []string
+		outcome
+		Outcomes []outcome
+		Warnings []string
 	}
 	Gradients map[string]struct {
 		Dtype     string
@@ -47,6 +46,14 @@ type expectation struct {
 		Values    []float64
 		Tolerance float64
 	}
+}
+
+// outcome is what one problem gives.
+type outcome struct {
+	Value     wanted
+	Tolerance float64
+	Contains  *float64
+	Converged *bool
 }
 
 // wanted is a number in protobuf's JSON form.
@@ -227,19 +234,16 @@ func (e *expectation) check(t *testing.T, response *kantorv1.EvaluateResponse) {
 	}
 	for _, term := range response.GetTerms() {
 		want, known := e.Terms[term.GetName()]
-		if !known || len(term.GetOutcomes()) != 1 {
-			t.Errorf("term %v, want one outcome of one of %v", term, slices.Sorted(maps.Keys(e.Terms)))
+		outcomes := want.Outcomes
+		if outcomes == nil {
+			outcomes = []outcome{want.outcome}
+		}
+		if !known || len(term.GetOutcomes()) != len(outcomes) {
+			t.Errorf("term %v, want %d outcomes of one of %v", term, len(outcomes), slices.Sorted(maps.Keys(e.Terms)))
 			continue
 		}
-		outcome := term.GetOutcomes()[0]
-		if !near(outcome.GetValue(), float64(want.Value), want.Tolerance) {
-			t.Errorf("%s: value %v, want %v to %v", term.GetName(), outcome.GetValue(), want.Value, want.Tolerance)
-		}
-		if i := outcome.GetInterval(); want.Contains != nil && !(i != nil && i.GetLower() <= *want.Contains && *want.Contains <= i.GetUpper()) {
-			t.Errorf("%s: interval %v, want one that contains %v", term.GetName(), i, *want.Contains)
-		}
-		if want.Converged != nil && outcome.GetSolve().GetConverged() != *want.Converged {
-			t.Errorf("%s: solve %v, want converged %v", term.GetName(), outcome.GetSolve(), *want.Converged)
+		for b, want := range outcomes {
+			want.check(t, fmt.Sprintf("problem %d of %s", b, term.GetName()), term.GetOutcomes()[b])
 		}
 		var codes []string
 		for _, w := range term.GetWarnings() {
@@ -250,6 +254,19 @@ func (e *expectation) check(t *testing.T, response *kantorv1.EvaluateResponse) {
 		}
 	}
 	e.checkGradients(t, tensors(response.GetGradients()))
+}
+
+func (o outcome) check(t *testing.T, name string, got *kantorv1.Outcome) {
+	t.Helper()
+	if !near(got.GetValue(), float64(o.Value), o.Tolerance) {
+		t.Errorf("%s: value %v, want %v to %v", name, got.GetValue(), o.Value, o.Tolerance)
+	}
+	if i := got.GetInterval(); o.Contains != nil && !(i != nil && i.GetLower() <= *o.Contains && *o.Contains <= i.GetUpper()) {
+		t.Errorf("%s: interval %v, want one that contains %v", name, i, *o.Contains)
+	}
+	if o.Converged != nil && got.GetSolve().GetConverged() != *o.Converged {
+		t.Errorf("%s: solve %v, want converged %v", name, got.GetSolve(), *o.Converged)
+	}
 }
 
 func (e *expectation) checkGradients(t *testing.T, got map[string]*kantorv1.Tensor) {

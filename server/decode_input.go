@@ -9,7 +9,7 @@ import (
 	"kantor/losses"
 )
 
-// maxRank is the most extents of a tensor that are looked at: anything above 3 is refused anyway, and a shape must not make an error of megabytes.
+// maxRank is the most extents of a tensor that are looked at: anything above [B,N,D] is refused anyway, and a shape must not make an error of megabytes.
 const maxRank = 8
 
 func decodeInput(name string, in *kantorv1.Input) (losses.Input, error) {
@@ -30,7 +30,11 @@ func decodeMeasure(path string, m *kantorv1.Measure) (losses.Input, error) {
 	if err != nil {
 		return nil, err
 	}
-	measure := &losses.Measure{Points: points}
+	sizes, err := decodeSizes(path+".sizes", m.GetSizes())
+	if err != nil {
+		return nil, err
+	}
+	measure := &losses.Measure{Points: points, Sizes: sizes}
 	if m.GetWeights() != nil {
 		weights, err := decodeTensor(path+".weights", m.GetWeights())
 		if err != nil {
@@ -39,6 +43,21 @@ func decodeMeasure(path string, m *kantorv1.Measure) (losses.Input, error) {
 		measure.Weights = &weights
 	}
 	return measure, nil
+}
+
+// decodeSizes refuses what no batch has, before it allocates and before a number can be cut to an int.
+func decodeSizes(path string, sizes []int64) ([]int, error) {
+	if len(sizes) > losses.MaxProblems {
+		return nil, badf(path, "has %d numbers, want at most %d, one per problem", len(sizes), losses.MaxProblems)
+	}
+	out := make([]int, len(sizes))
+	for b, size := range sizes {
+		if size < 1 || size > losses.MaxPoints {
+			return nil, badf(path, "has %d at [%d], want 1 to %d", size, b, losses.MaxPoints)
+		}
+		out[b] = int(size)
+	}
+	return out, nil
 }
 
 func decodeGaussian(path string, g *kantorv1.Gaussian) (losses.Input, error) {
@@ -100,7 +119,7 @@ func decodeTensor(path string, t *kantorv1.Tensor) (losses.Array, error) {
 // decodeShape returns the extents and the number of elements.
 func decodeShape(path string, extents []int64) ([]int, int64, error) {
 	if len(extents) > maxRank {
-		return nil, 0, badf(path, "has %d extents, want [N,D] or [N]", len(extents))
+		return nil, 0, badf(path, "has %d extents, want at most 3, those of [B,N,D]", len(extents))
 	}
 	shape, n := make([]int, len(extents)), int64(1)
 	for i, extent := range extents {

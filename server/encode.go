@@ -52,10 +52,10 @@ func encodeExtra(extra losses.Extra) *kantorv1.Extra {
 		return &kantorv1.Extra{Kind: &kantorv1.Extra_Tensor{Tensor: encodeTensor(*e)}}
 	case *losses.Potentials:
 		p := &kantorv1.Potentials{
-			Source:     encodeVector(e.Source),
-			Target:     encodeVector(e.Target),
-			SourceSelf: encodeVector(e.SourceSelf),
-			TargetSelf: encodeVector(e.TargetSelf),
+			Source:     encodePotential(e.Source, e.Batch),
+			Target:     encodePotential(e.Target, e.Batch),
+			SourceSelf: encodePotential(e.SourceSelf, e.Batch),
+			TargetSelf: encodePotential(e.TargetSelf, e.Batch),
 		}
 		switch e.Gauge {
 		case losses.EqualMeans:
@@ -100,12 +100,15 @@ func encodeGradients(gradients map[losses.Ref]losses.Array) map[string]*kantorv1
 	return out
 }
 
-// encodeVector returns nil for nil.
-func encodeVector(values []float64) *kantorv1.Tensor {
-	if values == nil {
+// encodePotential returns [N] or, of a batch, [B,N]; nil for nil.
+func encodePotential(values []float64, batch int) *kantorv1.Tensor {
+	switch {
+	case values == nil:
 		return nil
+	case batch == 0:
+		return encodeTensor(losses.NewArray(values, len(values)))
 	}
-	return encodeTensor(losses.NewArray(values, len(values)))
+	return encodeTensor(losses.NewArray(values, batch, len(values)/batch))
 }
 
 func encodeTensor(a losses.Array) *kantorv1.Tensor {

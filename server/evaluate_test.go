@@ -73,7 +73,8 @@ func TestServerInfoTellsLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &kantorv1.Limits{MessageBytes: 1 << 20, Points: losses.MaxPoints, Dimension: losses.MaxDimension, Terms: losses.MaxTerms, Window: 2}
+	want := &kantorv1.Limits{MessageBytes: 1 << 20, Points: losses.MaxPoints, Dimension: losses.MaxDimension, Terms: losses.MaxTerms, Window: 2,
+		Problems: losses.MaxProblems}
 	if !proto.Equal(info.GetLimits(), want) || !slices.Equal(info.GetLosses(), []string{"sinkhorn", "kantorovich", "kl"}) {
 		t.Errorf("info %v", info)
 	}

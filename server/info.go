@@ -53,6 +53,7 @@ func (i infoService) GetServerInfo(_ context.Context, req *kantorv1.GetServerInf
 			Dimension:    losses.MaxDimension,
 			Terms:        losses.MaxTerms,
 			Window:       int32(i.server.config.Window),
+			Problems:     losses.MaxProblems,
 		},
 		Losses: lossNames(),
 	}, nil

@@ -27,6 +27,17 @@ def measure(points, weights=None, dtype=F64):
     return {"measure": out}
 
 
+def batch(problems, weights=None, sizes=None, dtype=F64):
+    """An Input that is a batch of measures; problems are lists of as many rows each."""
+    flat = [x for rows in problems for row in rows for x in row]
+    out = {"points": tensor([len(problems), len(problems[0]), len(problems[0][0])], flat, dtype)}
+    if weights is not None:
+        out["weights"] = tensor([len(weights), len(weights[0])], [w for row in weights for w in row], dtype)
+    if sizes is not None:
+        out["sizes"] = [str(size) for size in sizes]
+    return {"measure": out}
+
+
 def gaussian(mean, log_variance, dtype=F64):
     """An Input that is a Gaussian; mean and log_variance are rows."""
     shape = [len(mean), len(mean[0])]
@@ -260,6 +271,105 @@ def cloud_cases():
     )
 
 
+def batch_cases():
+    cross = f"{DIRAC}. Each problem of a batch is as if it were alone; a shared input's gradient is the sum"
+    xs, y = [0.0, 1.0, -2.0], 3.0
+    values = [(y - x) ** 2 / 2 for x in xs]
+    for name, dtype in (("batch_sinkhorn_shared", F64), ("batch_sinkhorn_shared_float32", F32)):
+        good(
+            name,
+            cross,
+            request([{"weight": 2, "sinkhorn": {}}], {"source": batch([[[x]] for x in xs], dtype=dtype), "target": measure([[y]])}, ["source.points", "target.points"]),
+            2 * sum(values),
+            1e-9,
+            {"sinkhorn": {"outcomes": [{"value": v, "tolerance": 1e-9, "contains": v, "converged": True} for v in values]}},
+            {
+                "source.points": gradient([3, 1, 1], [2 * (x - y) for x in xs], 1e-9, dtype),
+                "target.points": gradient([1, 1], [sum(2 * (y - x) for x in xs)], 1e-9),
+            },
+        )
+    # The padding is NaN and counts for nothing.
+    points, weights, sizes = [[1.0, 3.0, math.nan], [2.0, math.nan, math.nan], [-1.0, 1.0, 4.0]], [[0.25, 0.75, math.nan], [1.0, -5.0, 0.0], [0.5, 0.25, 0.25]], [2, 1, 3]
+    counted = [list(zip(w[:n], x[:n])) for w, x, n in zip(weights, points, sizes)]
+    values = [sum(w * x * x / 2 for w, x in pairs) for pairs in counted]
+    good(
+        "batch_sinkhorn_ragged",
+        "One source point at 0: the only plan is the product a⊗b, so OT = Σ b_j ½y_j² for every ε and ∂OT/∂y_j = b_j y_j; padding is ignored and has gradient 0",
+        request(
+            [{"sinkhorn": {"epsilon": 0.3, "debias": "DEBIAS_NONE"}}],
+            {"source": measure([[0.0]]), "target": batch([[[x] for x in row] for row in points], weights, sizes)},
+            ["target.points"],
+            ["sinkhorn.potentials"],
+        ),
+        sum(values),
+        1e-9,
+        {"sinkhorn": {"outcomes": [{"value": v, "tolerance": 1e-9, "contains": v, "converged": True} for v in values]}},
+        {"target.points": gradient([3, 3, 1], [g for pairs in counted for g in [w * x for w, x in pairs] + [0.0] * (3 - len(pairs))], 1e-9)},
+    )
+    good(
+        "batch_kantorovich",
+        "Two Diracs: W1 = |x-y|. A batch of as many targets as sources is taken problem by problem",
+        request([{"kantorovich": {}}], {"source": batch([[[0.0, 0.0]], [[1.0, 1.0]]]), "target": batch([[[3.0, 4.0]], [[1.0, -1.0]]])}, ["source.points"]),
+        7.0,
+        1e-9,
+        {"kantorovich": {"outcomes": [{"value": 5.0, "tolerance": 1e-9, "contains": 5.0}, {"value": 2.0, "tolerance": 1e-9, "contains": 2.0}]}},
+        {"source.points": gradient([2, 1, 2], [-0.6, -0.8, 0.0, 1.0], 1e-9)},
+    )
+    good(
+        "batch_beside_none",
+        DIRAC + "; " + KINGMA + ". A term without a batch is one problem beside those of another term, and counts once",
+        request(
+            [{"sinkhorn": {}}, {"weight": 4, "kl": {}}],
+            {"source": batch([[[0.0]], [[1.0]]]), "target": measure([[3.0]]), "posterior": gaussian([[0.5]], [[0.0]])},
+            ["posterior.mean"],
+        ),
+        7.0,
+        1e-9,
+        {
+            "sinkhorn": {"outcomes": [{"value": 4.5, "tolerance": 1e-9}, {"value": 2.0, "tolerance": 1e-9}]},
+            "kl": {"value": 0.125, "tolerance": 1e-12},
+        },
+        {"posterior.mean": gradient([1, 1], [2.0], 1e-12)},
+    )
+    rows = [[0.0, 1.0], [2.0, -1.0]]
+    normals = {"gaussian": {"mean": tensor([2, 2, 1], [x for row in rows for x in row]), "logVariance": tensor([2, 2, 1], [0.0] * 4)}}
+    values = [sum(kl_of(x, 0.0, 0.5) for x in row) / 2 for row in rows]
+    good(
+        "batch_kl_shared",
+        KINGMA + " around m; the mean over the rows of each problem, the sum over problems of the shared prior's gradient",
+        request([{"kl": {"prior": "p"}}], {"posterior": normals, "p": gaussian([[0.5]], [[0.0]])}, ["posterior.mean", "p.mean"], ["kl.per_dimension"]),
+        sum(values),
+        1e-12,
+        {"kl": {"outcomes": [{"value": v, "tolerance": 1e-12} for v in values]}},
+        {
+            "posterior.mean": gradient([2, 2, 1], [(x - 0.5) / 2 for row in rows for x in row], 1e-12),
+            "p.mean": gradient([1, 1], [sum((0.5 - x) / 2 for row in rows for x in row)], 1e-12),
+        },
+    )
+
+
+def bad_batches():
+    contract = "The contract: proto/kantor/v1/input.proto"
+    two = [[[0.0], [1.0]], [[2.0], [3.0]]]
+
+    def case(name, source, target, field, terms=({"sinkhorn": {}},), **more):
+        refused("bad_batch_" + name, contract, request(list(terms), {"source": source, "target": target, **more}), field)
+
+    field = "objective.terms[0].sinkhorn.target"
+    case("mismatch", batch(two), batch(two + [[[4.0], [5.0]]]), field)
+    case("of_one", batch(two), batch(two[:1]), field)
+    case("masses", batch(two, [[0.5, 0.5], [1.0, 1.0]]), measure([[0.0]]), field)
+    other = [{"sinkhorn": {}}, {"kantorovich": {"source": "more"}}]
+    case("terms", batch(two), measure([[0.0]]), "objective.terms[1].kantorovich.source", other, more=batch(two[:1]))
+    ok = measure([[0.0]])
+    case("nan", batch([[[0.0]], [[math.nan]]]), ok, 'inputs["source"].points')
+    case("sizes_none", {"measure": {**measure([[0.0]])["measure"], "sizes": ["1"]}}, ok, 'inputs["source"].sizes')
+    case("sizes_count", batch(two, sizes=[1]), ok, 'inputs["source"].sizes')
+    case("sizes_zero", batch(two, sizes=[1, 0]), ok, 'inputs["source"].sizes')
+    case("sizes_large", batch(two, sizes=[1, 3]), ok, 'inputs["source"].sizes')
+    case("weights", {"measure": {**batch(two)["measure"], "weights": tensor([2], [0.5, 0.5])}}, ok, 'inputs["source"].weights')
+
+
 def bad_tensors():
     contract = "The contract: proto/kantor/v1/tensor.proto and input.proto"
     ok = measure([[0.0]])
@@ -332,5 +442,5 @@ def bad_objectives():
     case("kl_prior_rows", [{"kl": {"prior": "p"}}], "objective.terms[0].kl.prior", {**posterior, "p": gaussian([[0.0]] * 2, [[0.0]] * 2)})
 
 
-for section in (kl_cases, dirac_cases, cloud_cases, bad_tensors, bad_objectives):
+for section in (kl_cases, dirac_cases, cloud_cases, batch_cases, bad_batches, bad_tensors, bad_objectives):
     section()

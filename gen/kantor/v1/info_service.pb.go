@@ -182,14 +182,16 @@ type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Bytes of one message, in either direction.
 	MessageBytes int64 `protobuf:"varint,1,opt,name=message_bytes,json=messageBytes,proto3" json:"message_bytes,omitempty"`
-	// Points of one measure, or rows of one Gaussian.
+	// Points of one measure, or rows of one Gaussian, in each problem of a batch.
 	Points int64 `protobuf:"varint,2,opt,name=points,proto3" json:"points,omitempty"`
 	// Dimension of a point.
 	Dimension int64 `protobuf:"varint,3,opt,name=dimension,proto3" json:"dimension,omitempty"`
 	// Terms of one objective.
 	Terms int32 `protobuf:"varint,4,opt,name=terms,proto3" json:"terms,omitempty"`
 	// Batches in flight on one stream.
-	Window        int32 `protobuf:"varint,5,opt,name=window,proto3" json:"window,omitempty"`
+	Window int32 `protobuf:"varint,5,opt,name=window,proto3" json:"window,omitempty"`
+	// Problems of one request: those of its batch, counted for every term.
+	Problems      int32 `protobuf:"varint,6,opt,name=problems,proto3" json:"problems,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -259,6 +261,13 @@ func (x *Limits) GetWindow() int32 {
 	return 0
 }
 
+func (x *Limits) GetProblems() int32 {
+	if x != nil {
+		return x.Problems
+	}
+	return 0
+}
+
 var File_kantor_v1_info_service_proto protoreflect.FileDescriptor
 
 const file_kantor_v1_info_service_proto_rawDesc = "" +
@@ -271,13 +280,14 @@ const file_kantor_v1_info_service_proto_rawDesc = "" +
 	"\x06losses\x18\x03 \x03(\tR\x06losses\"9\n" +
 	"\x05Build\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
-	"\x06kernel\x18\x02 \x01(\tR\x06kernel\"\x91\x01\n" +
+	"\x06kernel\x18\x02 \x01(\tR\x06kernel\"\xad\x01\n" +
 	"\x06Limits\x12#\n" +
 	"\rmessage_bytes\x18\x01 \x01(\x03R\fmessageBytes\x12\x16\n" +
 	"\x06points\x18\x02 \x01(\x03R\x06points\x12\x1c\n" +
 	"\tdimension\x18\x03 \x01(\x03R\tdimension\x12\x14\n" +
 	"\x05terms\x18\x04 \x01(\x05R\x05terms\x12\x16\n" +
-	"\x06window\x18\x05 \x01(\x05R\x06window2a\n" +
+	"\x06window\x18\x05 \x01(\x05R\x06window\x12\x1a\n" +
+	"\bproblems\x18\x06 \x01(\x05R\bproblems2a\n" +
 	"\vInfoService\x12R\n" +
 	"\rGetServerInfo\x12\x1f.kantor.v1.GetServerInfoRequest\x1a .kantor.v1.GetServerInfoResponseB\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3"
 

@@ -23,6 +23,9 @@ const (
 
 // Input is one named argument of an evaluation. A gradient comes back as an Input of the same kind under the same name, with a tensor for each
 // field that was asked for and nothing else.
+//
+// Tensors with one more extent in front, B, are a batch: B problems that are computed each as if it were alone. All batches of a request have the same B.
+// An input without that extent is shared by all problems of a term.
 type Input struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What the argument is.
@@ -126,13 +129,16 @@ func (*Input_Gaussian) isInput_Kind() {}
 
 func (*Input_Prior) isInput_Kind() {}
 
-// Measure is a weighted point cloud.
+// Measure is a weighted point cloud, or a batch of them.
 type Measure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Points, [N,D] with N and D at least 1.
+	// Points, [N,D] or [B,N,D], with every extent at least 1.
 	Points *Tensor `protobuf:"bytes,1,opt,name=points,proto3" json:"points,omitempty"`
-	// Weights, [N], non-negative with a positive sum, which need not be 1. Absent: 1/N each.
-	Weights       *Tensor `protobuf:"bytes,2,opt,name=weights,proto3" json:"weights,omitempty"`
+	// Weights, [N] or, of a batch, [B,N]: non-negative with a positive sum in each problem, which need not be 1. Absent: one over the number of points each.
+	Weights *Tensor `protobuf:"bytes,2,opt,name=weights,proto3" json:"weights,omitempty"`
+	// Of a batch whose problems have different numbers of points: how many of the N rows of each problem count, B numbers from 1 to N. The rows after them
+	// are padding, which may hold anything and has a gradient of 0. Empty: all rows count.
+	Sizes         []int64 `protobuf:"varint,3,rep,packed,name=sizes,proto3" json:"sizes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -181,8 +187,16 @@ func (x *Measure) GetWeights() *Tensor {
 	return nil
 }
 
+func (x *Measure) GetSizes() []int64 {
+	if x != nil {
+		return x.Sizes
+	}
+	return nil
+}
+
 // Prior is a distribution that the server samples, so that nothing is sent. The request's seed and the input's name decide the samples: the same pair
-// gives the same samples, and a training loop that wants fresh ones sends a new seed with every step.
+// gives the same samples, and a training loop that wants fresh ones sends a new seed with every step. All problems of a batch are compared with the same
+// samples.
 type Prior struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Which distribution.
@@ -191,7 +205,7 @@ type Prior struct {
 	//
 	//	*Prior_StandardNormal
 	Family isPrior_Family `protobuf_oneof:"family"`
-	// Number of samples. Zero: as many as the measure it is compared with.
+	// Number of samples. Zero: as many as the measure it is compared with, in each problem of a batch; fewer samples are the first of more.
 	Size          int64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -298,10 +312,10 @@ func (*StandardNormal) Descriptor() ([]byte, []int) {
 	return file_kantor_v1_input_proto_rawDescGZIP(), []int{3}
 }
 
-// Gaussian is one normal distribution per row, as an encoder gives them.
+// Gaussian is one normal distribution per row, as an encoder gives them, or a batch of such rows.
 type Gaussian struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Means, [N,D].
+	// Means, [N,D] or [B,N,D].
 	Mean *Tensor `protobuf:"bytes,1,opt,name=mean,proto3" json:"mean,omitempty"`
 	// The spread of each row.
 	//
@@ -371,7 +385,7 @@ type isGaussian_Spread interface {
 }
 
 type Gaussian_LogVariance struct {
-	// Logarithms of the variances along the axes, [N,D].
+	// Logarithms of the variances along the axes, in the shape of the means.
 	LogVariance *Tensor `protobuf:"bytes,2,opt,name=log_variance,json=logVariance,proto3,oneof"`
 }
 
@@ -386,10 +400,11 @@ const file_kantor_v1_input_proto_rawDesc = "" +
 	"\ameasure\x18\x01 \x01(\v2\x12.kantor.v1.MeasureH\x00R\ameasure\x121\n" +
 	"\bgaussian\x18\x02 \x01(\v2\x13.kantor.v1.GaussianH\x00R\bgaussian\x12(\n" +
 	"\x05prior\x18\x03 \x01(\v2\x10.kantor.v1.PriorH\x00R\x05priorB\x06\n" +
-	"\x04kind\"a\n" +
+	"\x04kind\"w\n" +
 	"\aMeasure\x12)\n" +
 	"\x06points\x18\x01 \x01(\v2\x11.kantor.v1.TensorR\x06points\x12+\n" +
-	"\aweights\x18\x02 \x01(\v2\x11.kantor.v1.TensorR\aweights\"k\n" +
+	"\aweights\x18\x02 \x01(\v2\x11.kantor.v1.TensorR\aweights\x12\x14\n" +
+	"\x05sizes\x18\x03 \x03(\x03R\x05sizes\"k\n" +
 	"\x05Prior\x12D\n" +
 	"\x0fstandard_normal\x18\x01 \x01(\v2\x19.kantor.v1.StandardNormalH\x00R\x0estandardNormal\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x03R\x04sizeB\b\n" +

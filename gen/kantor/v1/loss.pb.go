@@ -654,7 +654,7 @@ func (x *KantorovichDual) GetMaxIterations() int32 {
 	return 0
 }
 
-// GaussianKl is KL(posterior, prior): the sum over dimensions, the mean over rows.
+// GaussianKl is KL(posterior, prior): the sum over dimensions, the mean over the rows of a problem.
 //
 // Gradients: mean and log_variance of posterior and prior. Extras: per_dimension, [D], the mean over rows.
 type GaussianKl struct {

@@ -211,7 +211,7 @@ func (x *EvaluateRequest) GetSeed() uint64 {
 // EvaluateResponse is the objective's value and gradient.
 type EvaluateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Σ weight·value over the terms, summed over the batch.
+	// Σ weight·value over the terms, summed over the batch. A term whose inputs are all without a batch is one problem and counts once.
 	Value float64 `protobuf:"fixed64,1,opt,name=value,proto3" json:"value,omitempty"`
 	// One result per term, in the request's order.
 	Terms []*TermResult `protobuf:"bytes,2,rep,name=terms,proto3" json:"terms,omitempty"`
@@ -296,11 +296,11 @@ type TermResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The term's name.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// One answer per problem of the batch; one for inputs of rank 2.
+	// One answer per problem of the batch; one for inputs without a batch.
 	Outcomes []*Outcome `protobuf:"bytes,2,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
-	// What a caller should know, in words, with a stable code.
+	// What a caller should know, in words, with a stable code; of a batch each code once, with the first problem that it is about.
 	Warnings []*Warning `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	// Extras by name.
+	// Extras by name. Those of a batch have its extent in front.
 	Extras        map[string]*Extra `protobuf:"bytes,4,rep,name=extras,proto3" json:"extras,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -515,7 +515,8 @@ func (*Extra_Tensor) isExtra_Kind() {}
 
 func (*Extra_Potentials) isExtra_Kind() {}
 
-// Potentials are dual variables at the points of a term's measures, binary64. They are unique up to a constant that the gauge fixes.
+// Potentials are dual variables at the points of a term's measures, binary64. They are unique up to a constant that the gauge fixes. Those of a batch are
+// [B,N] and [B,M], with 0 where the measure has padding.
 type Potentials struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What fixes the constant of source and target. The self potentials need none: they are symmetric, f = g.

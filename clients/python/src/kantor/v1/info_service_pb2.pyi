@@ -28,15 +28,17 @@ class Build(_message.Message):
     def __init__(self, version: _Optional[str] = ..., kernel: _Optional[str] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("message_bytes", "points", "dimension", "terms", "window")
+    __slots__ = ("message_bytes", "points", "dimension", "terms", "window", "problems")
     MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     POINTS_FIELD_NUMBER: _ClassVar[int]
     DIMENSION_FIELD_NUMBER: _ClassVar[int]
     TERMS_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
     message_bytes: int
     points: int
     dimension: int
     terms: int
     window: int
-    def __init__(self, message_bytes: _Optional[int] = ..., points: _Optional[int] = ..., dimension: _Optional[int] = ..., terms: _Optional[int] = ..., window: _Optional[int] = ...) -> None: ...
+    problems: int
+    def __init__(self, message_bytes: _Optional[int] = ..., points: _Optional[int] = ..., dimension: _Optional[int] = ..., terms: _Optional[int] = ..., window: _Optional[int] = ..., problems: _Optional[int] = ...) -> None: ...

@@ -15,7 +15,7 @@ _sym_db = _symbol_database.Default()
 from kantor.v1 import tensor_pb2 as kantor_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15kantor/v1/input.proto\x12\tkantor.v1\x1a\x16kantor/v1/tensor.proto\"\x9c\x01\n\x05Input\x12.\n\x07measure\x18\x01 \x01(\x0b\x32\x12.kantor.v1.MeasureH\x00R\x07measure\x12\x31\n\x08gaussian\x18\x02 \x01(\x0b\x32\x13.kantor.v1.GaussianH\x00R\x08gaussian\x12(\n\x05prior\x18\x03 \x01(\x0b\x32\x10.kantor.v1.PriorH\x00R\x05priorB\x06\n\x04kind\"a\n\x07Measure\x12)\n\x06points\x18\x01 \x01(\x0b\x32\x11.kantor.v1.TensorR\x06points\x12+\n\x07weights\x18\x02 \x01(\x0b\x32\x11.kantor.v1.TensorR\x07weights\"k\n\x05Prior\x12\x44\n\x0fstandard_normal\x18\x01 \x01(\x0b\x32\x19.kantor.v1.StandardNormalH\x00R\x0estandardNormal\x12\x12\n\x04size\x18\x02 \x01(\x03R\x04sizeB\x08\n\x06\x66\x61mily\"\x10\n\x0eStandardNormal\"s\n\x08Gaussian\x12%\n\x04mean\x18\x01 \x01(\x0b\x32\x11.kantor.v1.TensorR\x04mean\x12\x36\n\x0clog_variance\x18\x02 \x01(\x0b\x32\x11.kantor.v1.TensorH\x00R\x0blogVarianceB\x08\n\x06spreadB\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15kantor/v1/input.proto\x12\tkantor.v1\x1a\x16kantor/v1/tensor.proto\"\x9c\x01\n\x05Input\x12.\n\x07measure\x18\x01 \x01(\x0b\x32\x12.kantor.v1.MeasureH\x00R\x07measure\x12\x31\n\x08gaussian\x18\x02 \x01(\x0b\x32\x13.kantor.v1.GaussianH\x00R\x08gaussian\x12(\n\x05prior\x18\x03 \x01(\x0b\x32\x10.kantor.v1.PriorH\x00R\x05priorB\x06\n\x04kind\"w\n\x07Measure\x12)\n\x06points\x18\x01 \x01(\x0b\x32\x11.kantor.v1.TensorR\x06points\x12+\n\x07weights\x18\x02 \x01(\x0b\x32\x11.kantor.v1.TensorR\x07weights\x12\x14\n\x05sizes\x18\x03 \x03(\x03R\x05sizes\"k\n\x05Prior\x12\x44\n\x0fstandard_normal\x18\x01 \x01(\x0b\x32\x19.kantor.v1.StandardNormalH\x00R\x0estandardNormal\x12\x12\n\x04size\x18\x02 \x01(\x03R\x04sizeB\x08\n\x06\x66\x61mily\"\x10\n\x0eStandardNormal\"s\n\x08Gaussian\x12%\n\x04mean\x18\x01 \x01(\x0b\x32\x11.kantor.v1.TensorR\x04mean\x12\x36\n\x0clog_variance\x18\x02 \x01(\x0b\x32\x11.kantor.v1.TensorH\x00R\x0blogVarianceB\x08\n\x06spreadB\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -26,11 +26,11 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_INPUT']._serialized_start=61
   _globals['_INPUT']._serialized_end=217
   _globals['_MEASURE']._serialized_start=219
-  _globals['_MEASURE']._serialized_end=316
-  _globals['_PRIOR']._serialized_start=318
-  _globals['_PRIOR']._serialized_end=425
-  _globals['_STANDARDNORMAL']._serialized_start=427
-  _globals['_STANDARDNORMAL']._serialized_end=443
-  _globals['_GAUSSIAN']._serialized_start=445
-  _globals['_GAUSSIAN']._serialized_end=560
+  _globals['_MEASURE']._serialized_end=338
+  _globals['_PRIOR']._serialized_start=340
+  _globals['_PRIOR']._serialized_end=447
+  _globals['_STANDARDNORMAL']._serialized_start=449
+  _globals['_STANDARDNORMAL']._serialized_end=465
+  _globals['_GAUSSIAN']._serialized_start=467
+  _globals['_GAUSSIAN']._serialized_end=582
 # @@protoc_insertion_point(module_scope)
