@@ -17,15 +17,17 @@ import (
 
 // Command is what `kantor eval` can be told. The tags are for the parser of the command line; the named files are short for entries of Input.
 type Command struct {
-	Source           string   `placeholder:"FILE" help:"Points [N,D] of the input \"source\", float32 or float64."`
+	Source           string   `placeholder:"FILE" help:"Points [N,D] of the input \"source\", float32 or float64; or a batch of problems, [B,N,D]."`
 	Target           string   `placeholder:"FILE" help:"Points of the input \"target\"."`
-	SourceWeights    string   `placeholder:"FILE" help:"Weights [N] of the input \"source\" (1/N each)."`
+	SourceWeights    string   `placeholder:"FILE" help:"Weights [N] or [B,N] of the input \"source\" (1/N each)."`
 	TargetWeights    string   `placeholder:"FILE" help:"Weights of the input \"target\"."`
-	Mean             string   `placeholder:"FILE" help:"Means [N,D] of the input \"posterior\"."`
-	LogVariance      string   `placeholder:"FILE" help:"Logarithms of variances [N,D] of the input \"posterior\"."`
+	SourceSizes      string   `placeholder:"FILE" help:"How many of the N points of each problem of \"source\" count, [B], int64 (all)."`
+	TargetSizes      string   `placeholder:"FILE" help:"How many of those of \"target\" count."`
+	Mean             string   `placeholder:"FILE" help:"Means [N,D] or [B,N,D] of the input \"posterior\"."`
+	LogVariance      string   `placeholder:"FILE" help:"Logarithms of variances of the input \"posterior\"."`
 	PriorMean        string   `placeholder:"FILE" help:"Means of the input \"prior\", which a kl term that names no prior then uses."`
 	PriorLogVariance string   `placeholder:"FILE" help:"Logarithms of variances of the input \"prior\"."`
-	Input            []string `sep:"none" placeholder:"NAME.FIELD=FILE" help:"Any tensor of any input; or NAME=standard_normal[:size=N], samples of N(0,I)."`
+	Input            []string `sep:"none" placeholder:"NAME.FIELD=FILE" help:"Any array of any input; or NAME=standard_normal[:size=N], samples of N(0,I)."`
 	Term             []string `sep:"none" placeholder:"LOSS:FIELD=VALUE,..." help:"A term, such as sinkhorn:blur=0.5,debias=self or kl:weight=4."`
 	Extras           []string `sep:"none" placeholder:"TERM.EXTRA" help:"What else to print, such as sinkhorn.potentials or kl.per_dimension."`
 	Seed             uint64   `placeholder:"N" help:"Seed of sampled inputs (0)."`

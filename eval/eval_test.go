@@ -3,6 +3,7 @@ package eval
 import (
 	"bytes"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -137,7 +138,38 @@ func TestPrintsOneObject(t *testing.T) {
 	}
 }
 
-// A batch, when servers will answer one, is arrays.
+// A ragged batch of files is the request that it stands for; numbers are arrays, and gradients have the shape of their inputs.
+func TestFlagsOfABatch(t *testing.T) {
+	f := newFiles(t)
+	x, y := f64([]int64{2, 2, 1}, 0, 1, 2, math.NaN()), f64([]int64{2, 1}, 3, 4)
+	command := Command{
+		Source: f.npy("x", x), SourceSizes: f.integers("sizes", "2,", 2, 1), Target: f.npy("y", y), Input: []string{"other.sizes=" + f.integers("both", "2,", 1, 1)},
+		Term: []string{"sinkhorn", "kantorovich:source=other"}, Gradients: filepath.Join(f.dir, "gradients"),
+	}
+	command.Input = append(command.Input, "other.points="+f.npy("z", x))
+	request, _, err := command.request(nil)
+	if err != nil || !slices.Equal(request.GetInputs()["source"].GetMeasure().GetSizes(), []int64{2, 1}) ||
+		!slices.Equal(request.GetInputs()["other"].GetMeasure().GetSizes(), []int64{1, 1}) {
+		t.Fatalf("the flags make %v, %v, want the sizes", request, err)
+	}
+	text, err := run(t, command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range printed(t, text)["terms"].([]any) {
+		for _, key := range []string{"value", "lower", "upper", "converged", "iterations", "marginal_error", "epsilon"} {
+			if values, ok := one.(map[string]any)[key].([]any); !ok || len(values) != 2 {
+				t.Errorf("%s is %v, want an array of 2", key, one.(map[string]any)[key])
+			}
+		}
+	}
+	gradient, err := readTensor(filepath.Join(command.Gradients, "source.npy"))
+	if err != nil || !slices.Equal(gradient.GetShape(), []int64{2, 2, 1}) {
+		t.Errorf("gradient %v, %v, want that of [2,2,1]", gradient, err)
+	}
+}
+
+// A batch is arrays, with null where a problem has not what another has.
 func TestPrintsArraysForABatch(t *testing.T) {
 	var out bytes.Buffer
 	err := print(&out, &kantorv1.EvaluateResponse{Value: 3, Terms: []*kantorv1.TermResult{{Name: "x", Outcomes: []*kantorv1.Outcome{

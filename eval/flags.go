@@ -7,12 +7,14 @@ import (
 	"strings"
 )
 
-// shorts are the flags that are short for an input's tensor. The name of a gradient's file is that of its flag.
+// shorts are the flags that are short for an input's array. The name of a gradient's file is that of its flag.
 var shorts = []struct{ flag, tensor string }{
 	{"source", "source.points"},
 	{"target", "target.points"},
 	{"source-weights", "source.weights"},
 	{"target-weights", "target.weights"},
+	{"source-sizes", "source.sizes"},
+	{"target-sizes", "target.sizes"},
 	{"mean", "posterior.mean"},
 	{"log-variance", "posterior.log_variance"},
 	{"prior-mean", "prior.mean"},
@@ -21,7 +23,7 @@ var shorts = []struct{ flag, tensor string }{
 
 // files are the values of the short flags, in their order.
 func (c Command) files() []string {
-	return []string{c.Source, c.Target, c.SourceWeights, c.TargetWeights, c.Mean, c.LogVariance, c.PriorMean, c.PriorLogVariance}
+	return []string{c.Source, c.Target, c.SourceWeights, c.TargetWeights, c.SourceSizes, c.TargetSizes, c.Mean, c.LogVariance, c.PriorMean, c.PriorLogVariance}
 }
 
 // shortOf returns the short flag of a tensor, without dashes; empty: it has none.
@@ -48,7 +50,7 @@ func (o *origins) add(input, tensor, flag string) {
 }
 
 var (
-	tensorPath = regexp.MustCompile(`^inputs\["(.*)"\]\.(points|weights|mean|log_variance)$`)
+	tensorPath = regexp.MustCompile(`^inputs\["(.*)"\]\.(points|weights|sizes|mean|log_variance)$`)
 	inputPath  = regexp.MustCompile(`^inputs\["(.*)"\]\.?(.*)$`)
 	termPath   = regexp.MustCompile(`^objective\.terms\[(\d+)\]\.?(.*)$`)
 )

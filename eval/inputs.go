@@ -25,7 +25,7 @@ func (c Command) inputs() (map[string]*kantorv1.Input, *origins, error) {
 		if file == "" {
 			continue
 		}
-		if err := addTensor(inputs, origin, "--"+shorts[i].flag, shorts[i].tensor, file); err != nil {
+		if err := addArray(inputs, origin, "--"+shorts[i].flag, shorts[i].tensor, file); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -34,7 +34,7 @@ func (c Command) inputs() (map[string]*kantorv1.Input, *origins, error) {
 		if !ok {
 			return nil, nil, bad("--input", "is %q, want NAME.FIELD=FILE or NAME=standard_normal", entry)
 		}
-		add := addTensor
+		add := addArray
 		if !strings.Contains(key, ".") {
 			add = addPrior
 		}
@@ -45,12 +45,12 @@ func (c Command) inputs() (map[string]*kantorv1.Input, *origins, error) {
 	return inputs, origin, nil
 }
 
-// addTensor reads a file into the tensor "input.field".
-func addTensor(inputs map[string]*kantorv1.Input, origin *origins, flag, tensor, file string) error {
-	name, field, _ := strings.Cut(tensor, ".")
-	kind, fd := tensorField(field)
+// addArray reads a file into the tensor or the integers "input.field".
+func addArray(inputs map[string]*kantorv1.Input, origin *origins, flag, array, file string) error {
+	name, field, _ := strings.Cut(array, ".")
+	kind, fd := arrayField(field)
 	if fd == nil {
-		return bad(flag, "%q is no tensor of an input, want one of %q", field, tensorFields())
+		return bad(flag, "%q is no array of an input, want one of %q", field, arrayFields())
 	}
 	if inputs[name] == nil {
 		inputs[name] = &kantorv1.Input{}
@@ -61,15 +61,29 @@ func addTensor(inputs map[string]*kantorv1.Input, origin *origins, flag, tensor,
 	}
 	message := input.Mutable(kind).Message()
 	if message.Has(fd) {
-		return bad(flag, "is given by %s too", origin.tensors[tensor])
+		return bad(flag, "is given by %s too", origin.tensors[array])
 	}
-	value, err := readTensor(file)
-	if err != nil {
+	if err := readInto(message, fd, file); err != nil {
 		return bad(flag, "%v", err)
 	}
-	message.Set(fd, protoreflect.ValueOfMessage(value.ProtoReflect()))
-	origin.add(name, tensor, flag)
+	origin.add(name, array, flag)
 	return nil
+}
+
+// readInto reads a file into a field that is an array.
+func readInto(message protoreflect.Message, fd protoreflect.FieldDescriptor, file string) error {
+	if isTensor(fd) {
+		value, err := readTensor(file)
+		if err == nil {
+			message.Set(fd, protoreflect.ValueOfMessage(value.ProtoReflect()))
+		}
+		return err
+	}
+	values, err := readIntegers(file)
+	for _, v := range values {
+		message.Mutable(fd).List().Append(protoreflect.ValueOfInt64(v))
+	}
+	return err
 }
 
 // addPrior makes an input that the server samples, of family:field=value,…
@@ -92,29 +106,34 @@ func addPrior(inputs map[string]*kantorv1.Input, origin *origins, flag, name, te
 	return nil
 }
 
-// tensorField finds the kind of input that has a tensor of this name, and the tensor; nil: there is none.
-func tensorField(name string) (kind, field protoreflect.FieldDescriptor) {
+// arrayField finds the kind of input that has an array of this name, and the array; nil: there is none.
+func arrayField(name string) (kind, field protoreflect.FieldDescriptor) {
 	for i := range kindOneof.Fields().Len() {
 		kind := kindOneof.Fields().Get(i)
-		if fd := kind.Message().Fields().ByName(protoreflect.Name(name)); fd != nil && isTensor(fd) {
+		if fd := kind.Message().Fields().ByName(protoreflect.Name(name)); fd != nil && isArray(fd) {
 			return kind, fd
 		}
 	}
 	return nil, nil
 }
 
-// tensorFields lists the tensors that inputs can have.
-func tensorFields() []string {
+// arrayFields lists the arrays that inputs can have.
+func arrayFields() []string {
 	var names []string
 	for i := range kindOneof.Fields().Len() {
 		fields := kindOneof.Fields().Get(i).Message().Fields()
 		for j := range fields.Len() {
-			if isTensor(fields.Get(j)) {
+			if isArray(fields.Get(j)) {
 				names = append(names, string(fields.Get(j).Name()))
 			}
 		}
 	}
 	return names
+}
+
+// isArray reports whether a field is read from a file: a tensor, or a list of integers.
+func isArray(fd protoreflect.FieldDescriptor) bool {
+	return isTensor(fd) || fd.IsList() && fd.Kind() == protoreflect.Int64Kind
 }
 
 func isTensor(fd protoreflect.FieldDescriptor) bool {

@@ -16,6 +16,7 @@ type mistake struct {
 
 func mistakesOfInputs(f files) map[string]mistake {
 	one, two := f.npy("one", f64([]int64{1, 1}, 0)), f.npy("two", f64([]int64{2, 1}, 0, 1))
+	sizes, square, none := f.integers("sizes", "1,", 1), f.integers("square", "1, 1", 1), f.integers("none", "0,")
 	noNpy := f.raw("text.npy", []byte("text"))
 	with := func(edit func(*Command)) Command {
 		c := Command{Source: one, Target: one, Term: []string{"sinkhorn"}}
@@ -29,13 +30,17 @@ func mistakesOfInputs(f files) map[string]mistake {
 		"rank":            {with(func(c *Command) { c.Source = f.npy("rank", f64([]int64{1}, 0)) }), "--source: has shape [1]"},
 		"rank 4":          {with(func(c *Command) { c.Source = f.npy("rank4", f64([]int64{1, 1, 1, 1}, 0)) }), "--source: has shape [1 1 1 1]"},
 		"weights":         {with(func(c *Command) { c.SourceWeights = f.npy("w", f64([]int64{2}, 1, 1)) }), "--source-weights: has 2 weights"},
+		"sizes":           {with(func(c *Command) { c.SourceSizes = sizes }), "--source-sizes: are given, but the points of shape [1 1] are no batch"},
+		"sizes dtype":     {with(func(c *Command) { c.TargetSizes = one }), `--target-sizes: ` + one + ` has dtype "<f8", want "<i8" (int64)`},
+		"sizes shape":     {with(func(c *Command) { c.SourceSizes = square }), "has shape [1 1] and 8 bytes of data"},
+		"no sizes":        {with(func(c *Command) { c.SourceSizes = none }), "has shape [0] and 0 bytes of data"},
 		"weights only":    {Command{SourceWeights: f.npy("w1", f64([]int64{1}, 1)), Term: []string{"sinkhorn"}}, "--source: is absent"},
 		"half a gaussian": {Command{Mean: one, Term: []string{"kl"}}, "--log-variance: is absent"},
 		"gaussian shapes": {Command{Mean: one, LogVariance: two, Term: []string{"kl"}}, "--log-variance: has shape [2 1]"},
 		"unused":          {with(func(c *Command) { c.Mean, c.LogVariance = one, one }), "--mean: is used by no term"},
 		"unused other":    {input("spare.points=" + one), "--input spare.points: is used by no term"},
 		"input form":      {input("source"), `--input: is "source", want NAME.FIELD=FILE`},
-		"input field":     {input("source.mass=" + one), `--input source.mass: "mass" is no tensor of an input`},
+		"input field":     {input("source.mass=" + one), `--input source.mass: "mass" is no array of an input, want one of ["points" "weights" "sizes" "mean" "log_variance"]`},
 		"input twice":     {input("source.points=" + one), "--input source.points: is given by --source too"},
 		"input kinds":     {input("source.mean=" + one), "--input source.mean: is part of a gaussian, but --source makes the input a measure"},
 		"prior twice":     {input("source=standard_normal"), "--input source: is given by --source too"},

@@ -18,18 +18,9 @@ import (
 // readTensor reads a .npy file of float32 or float64. Its bytes are a tensor's already, but for Fortran order; whether they are as many as the shape says
 // is for the server's decode to check.
 func readTensor(file string) (*kantorv1.Tensor, error) {
-	if info, err := os.Stat(file); err != nil {
-		return nil, err
-	} else if info.Size() > server.DefaultMessageBytes {
-		return nil, fmt.Errorf("%s is too large: %d bytes, want at most %d", file, info.Size(), server.DefaultMessageBytes)
-	}
-	raw, err := os.ReadFile(file)
+	header, data, err := readNpy(file)
 	if err != nil {
 		return nil, err
-	}
-	header, data, err := splitHeader(raw)
-	if err != nil {
-		return nil, fmt.Errorf("%s is no .npy file (%w)", file, err)
 	}
 	tensor := &kantorv1.Tensor{Data: data}
 	width := 0
@@ -44,10 +35,49 @@ func readTensor(file string) (*kantorv1.Tensor, error) {
 	for _, extent := range header.Descr.Shape {
 		tensor.Shape = append(tensor.Shape, int64(extent))
 	}
-	if header.Descr.Fortran && len(tensor.Shape) == 2 {
-		tensor.Data = rowMajor(data, header.Descr.Shape[0], header.Descr.Shape[1], width)
+	if header.Descr.Fortran && len(tensor.Shape) <= maxRank {
+		tensor.Data = rowMajor(data, header.Descr.Shape, width)
 	}
 	return tensor, nil
+}
+
+// maxRank is that of a batch, [B,N,D]; what has more is refused whatever its order.
+const maxRank = 3
+
+// readIntegers reads a .npy file of int64 in one dimension.
+func readIntegers(file string) ([]int64, error) {
+	header, data, err := readNpy(file)
+	if err != nil {
+		return nil, err
+	}
+	if header.Descr.Type != "<i8" {
+		return nil, fmt.Errorf(`%s has dtype %q, want "<i8" (int64)`, file, header.Descr.Type)
+	}
+	if shape := header.Descr.Shape; len(shape) != 1 || shape[0] < 1 || len(data)%8 != 0 || shape[0] != len(data)/8 {
+		return nil, fmt.Errorf("%s has shape %v and %d bytes of data, want as many integers as there are problems", file, shape, len(data))
+	}
+	out := make([]int64, len(data)/8)
+	for i := range out {
+		out[i] = int64(binary.LittleEndian.Uint64(data[8*i:]))
+	}
+	return out, nil
+}
+
+// readNpy reads a .npy file that would fit into a message.
+func readNpy(file string) (header npy.Header, data []byte, err error) {
+	if info, err := os.Stat(file); err != nil {
+		return header, nil, err
+	} else if info.Size() > server.DefaultMessageBytes {
+		return header, nil, fmt.Errorf("%s is too large: %d bytes, want at most %d", file, info.Size(), server.DefaultMessageBytes)
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return header, nil, err
+	}
+	if header, data, err = splitHeader(raw); err != nil {
+		return header, nil, fmt.Errorf("%s is no .npy file (%w)", file, err)
+	}
+	return header, data, nil
 }
 
 // splitHeader returns the header and the bytes behind it. The library panics on some headers that are none, and allocates what a header of version 2 says
@@ -70,16 +100,31 @@ func splitHeader(raw []byte) (header npy.Header, data []byte, err error) {
 	return r.Header, raw[len(raw)-rest.Len():], nil
 }
 
-// rowMajor returns the elements of a column-major matrix row by row; data of another length as it is.
-func rowMajor(data []byte, rows, columns, width int) []byte {
-	if rows < 1 || columns < 1 || len(data)/width/rows != columns || len(data) != rows*columns*width {
+// rowMajor returns the elements of a column-major array row by row; data of another length than the shape's as it is.
+func rowMajor(data []byte, shape []int, width int) []byte {
+	count := 1
+	for _, extent := range shape {
+		if extent < 1 || count > len(data)/width/extent {
+			return data
+		}
+		count *= extent
+	}
+	if count*width != len(data) {
 		return data
 	}
-	out := make([]byte, 0, len(data))
-	for i := range rows {
-		for j := range columns {
-			at := (j*rows + i) * width
-			out = append(out, data[at:at+width]...)
+	out, index := make([]byte, 0, len(data)), make([]int, len(shape))
+	for range count {
+		at, stride := 0, width
+		for axis, i := range index {
+			at += i * stride
+			stride *= shape[axis]
+		}
+		out = append(out, data[at:at+width]...)
+		for axis := len(shape) - 1; axis >= 0; axis-- { // the next element, the last axis the fastest
+			if index[axis]++; index[axis] < shape[axis] {
+				break
+			}
+			index[axis] = 0
 		}
 	}
 	return out

@@ -17,6 +17,16 @@ func numpyFile(header string, data []byte) []byte {
 	return append(append(out, header...), data...)
 }
 
+// integers writes a file of int64, its shape as NumPy has it: "2,".
+func (f files) integers(name, shape string, values ...int64) string {
+	f.t.Helper()
+	var data []byte
+	for _, v := range values {
+		data = binary.LittleEndian.AppendUint64(data, uint64(v))
+	}
+	return f.raw(name, numpyFile("{'descr': '<i8', 'fortran_order': False, 'shape': ("+shape+"), }", data))
+}
+
 func TestReadTensor(t *testing.T) {
 	f := newFiles(t)
 	c := f32([]int64{2, 3}, 0, 1, 2, 3, 4, 5)
@@ -29,6 +39,7 @@ func TestReadTensor(t *testing.T) {
 		"float32":   {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", c.GetData(), c},
 		"float64":   {"{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }", f64(nil, 1, 2).GetData(), f64([]int64{2}, 1, 2)},
 		"fortran":   {"{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }", columns, c},
+		"batch":     {"{'descr': '<f8', 'fortran_order': True, 'shape': (2, 2, 2), }", f64(nil, 0, 4, 2, 6, 1, 5, 3, 7).GetData(), f64([]int64{2, 2, 2}, 0, 1, 2, 3, 4, 5, 6, 7)},
 		"scalar":    {"{'descr': '<f8', 'fortran_order': False, 'shape': (), }", f64(nil, 1).GetData(), f64(nil, 1)},
 		"empty":     {"{'descr': '<f8', 'fortran_order': True, 'shape': (0, 2), }", nil, f64([]int64{0, 2})},
 		"truncated": {"{'descr': '<f8', 'fortran_order': True, 'shape': (2, 1), }", f64(nil, 1).GetData(), f64([]int64{2, 1}, 1)}, // decode refuses it
