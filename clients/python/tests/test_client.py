@@ -147,7 +147,7 @@ def test_that_a_solver_did_not_converge_is_a_result(client: kantor.Client, rng: 
         (kantor.Sinkhorn(), {"source": np.full((2, 2), np.nan), "target": np.zeros((2, 2))}, "source.points"),
         (kantor.Sinkhorn(), {"source": np.zeros((2, 2)), "target": np.zeros((2, 3))}, None),
         (kantor.Sinkhorn(blur=-1), {"source": np.zeros((2, 2)), "target": np.zeros((2, 2))}, "terms[0].blur"),
-        (kantor.Sinkhorn(), {"source": np.zeros((2, 2, 2)), "target": np.zeros((2, 2))}, "source.points"),
+        (kantor.Sinkhorn(), {"source": np.zeros((2, 2, 2, 2)), "target": np.zeros((2, 2))}, "source.points"),
         (
             kantor.Sinkhorn() + kantor.Sinkhorn(),
             {"source": np.zeros((2, 2)), "target": np.zeros((2, 2))},
@@ -180,6 +180,7 @@ def test_info_says_what_the_server_is(client: kantor.Client) -> None:
     assert set(info.losses) >= {"sinkhorn", "kantorovich", "kl"}
     assert info.limits.message_bytes == 128 << 20
     assert info.limits.window >= 1
+    assert info.limits.problems >= 1
     assert info.build.kernel
 
 

@@ -105,14 +105,35 @@ def test_inputs_of_every_kind() -> None:
             "q": kantor.Gaussian(points, points),
             "prior": kantor.StandardNormal(),
             "large": kantor.StandardNormal(size=500),
+            "ragged": kantor.Measure(np.ones((2, 3, 2)), sizes=np.array([3, 1], np.uint8)),
         },
     )
+    assert list(request.inputs["ragged"].measure.sizes) == [3, 1]
+    assert not request.inputs["bare"].measure.sizes
     assert not request.inputs["bare"].measure.HasField("weights")
     assert request.inputs["weighed"].measure.weights.dtype == tensor_pb2.DTYPE_FLOAT64
     assert request.inputs["q"].gaussian.WhichOneof("spread") == "log_variance"
     assert request.inputs["prior"].prior.WhichOneof("family") == "standard_normal"
     assert request.inputs["prior"].prior.size == 0
     assert request.inputs["large"].prior.size == 500
+
+
+@pytest.mark.parametrize(
+    ("sizes", "name"),
+    [
+        ([], r"float64 of shape \(0,\)"),  # the wire would say that there are none
+        ([1.0], "float64"),
+        ([[1]], r"int64 of shape \(1, 1\)"),
+        (3, r"int64 of shape \(\)"),
+        ([True], "bool"),
+        ("text", "<U4"),
+    ],
+)
+def test_sizes_are_a_vector_of_integers(sizes: Any, name: str) -> None:
+    with pytest.raises(kantor.InvalidArgumentError, match=rf"^x.sizes: is {name}.*want one integer per problem"):
+        _codec.write_inputs(
+            loss_service_pb2.EvaluateRequest().inputs, {"x": kantor.Measure(np.ones((1, 1, 1)), sizes=sizes)}
+        )
 
 
 @pytest.mark.parametrize("size", [0, -1])
@@ -180,6 +201,7 @@ def test_the_value_of_several_problems_is_not_guessed() -> None:
     term = kantor.TermResult("t", (kantor.Outcome(1, None, None), kantor.Outcome(2, None, None)), (), {})
     with pytest.raises(ValueError, match="2 outcomes"):
         _ = term.value
+    assert term.values == (1, 2)
 
 
 def test_a_kind_of_input_for_each_in_the_contract() -> None:

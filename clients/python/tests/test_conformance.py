@@ -96,7 +96,7 @@ def input_of(value: input_pb2.Input) -> Any:
     if value.WhichOneof("kind") == "gaussian":
         return kantor.Gaussian(_codec.read_tensor(value.gaussian.mean), _codec.read_tensor(value.gaussian.log_variance))
     weights = _codec.read_tensor(value.measure.weights) if value.measure.HasField("weights") else None
-    return kantor.Measure(_codec.read_tensor(value.measure.points), weights)
+    return kantor.Measure(_codec.read_tensor(value.measure.points), weights, list(value.measure.sizes) or None)
 
 
 def check(result: kantor.Evaluation, expect: dict[str, Any]) -> None:
@@ -116,17 +116,22 @@ def check(result: kantor.Evaluation, expect: dict[str, Any]) -> None:
 
 
 def check_term(term: kantor.TermResult, want: dict[str, Any]) -> None:
-    assert set(want) <= {"value", "tolerance", "contains", "converged", "warnings"}
-    if "value" in want:
-        near(term.value, want["value"], want["tolerance"])
-    if "contains" in want:
-        assert term.interval is not None
-        assert float(want["contains"]) in term.interval
-    if "converged" in want:
-        assert term.solve is not None
-        assert term.solve.converged == want["converged"]
+    assert set(want) <= {"value", "tolerance", "contains", "converged", "outcomes", "warnings"}
+    for outcome, wanted in zip(term.outcomes, want.get("outcomes", [want]), strict=True):
+        check_outcome(outcome, wanted)
     if "warnings" in want:
         assert [warning.code for warning in term.warnings] == want["warnings"]
+
+
+def check_outcome(outcome: kantor.Outcome, want: dict[str, Any]) -> None:
+    if "value" in want:
+        near(outcome.value, want["value"], want["tolerance"])
+    if "contains" in want:
+        assert outcome.interval is not None
+        assert float(want["contains"]) in outcome.interval
+    if "converged" in want:
+        assert outcome.solve is not None
+        assert outcome.solve.converged == want["converged"]
 
 
 def near(got: float, want: float | str, tolerance: float) -> None:

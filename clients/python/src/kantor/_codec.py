@@ -61,6 +61,21 @@ def write_tensor(into: tensor_pb2.Tensor, value: Any, path: str) -> None:
     into.data = numbers.tobytes()
 
 
+def integers(value: Any, path: str) -> list[int]:
+    """Returns a vector of integers.
+
+    Raises:
+        InvalidArgumentError: with path, if it is something else, or empty, which the wire could not tell from absent.
+    """
+    try:
+        given = np.asarray(value)
+    except Exception as error:
+        raise InvalidArgumentError(path, f"is no array: {error}") from error
+    if given.dtype.kind not in "iu" or given.ndim != 1 or not given.size:
+        raise InvalidArgumentError(path, f"is {given.dtype} of shape {given.shape}, want one integer per problem")
+    return [int(number) for number in given]
+
+
 def read_tensor(tensor: tensor_pb2.Tensor) -> Array:
     """Returns a tensor's elements as a new array."""
     flat: Array = np.frombuffer(tensor.data, _FORMATS[tensor.dtype])
@@ -104,6 +119,8 @@ def _write_input(into: input_pb2.Input, value: Input, path: str) -> None:
         write_tensor(into.measure.points, measure.points, f"{path}.points")
         if measure.weights is not None:
             write_tensor(into.measure.weights, measure.weights, f"{path}.weights")
+        if measure.sizes is not None:
+            into.measure.sizes.extend(integers(measure.sizes, f"{path}.sizes"))
 
 
 def objective(terms: Terms, gradients: Iterable[str] = (), extras: Iterable[str] = ()) -> loss_service_pb2.Objective:
@@ -252,6 +269,7 @@ def server_info(response: info_service_pb2.GetServerInfoResponse) -> ServerInfo:
             dimension=limits.dimension,
             terms=limits.terms,
             window=limits.window,
+            problems=limits.problems,
         ),
         losses=tuple(response.losses),
     )

@@ -72,6 +72,8 @@ class TermWarning:
 class Potentials:
     """Dual variables at the points of a term's measures, float64.
 
+    Those of a batch are [B, N] and [B, M], with 0 where the measure has padding.
+
     Attributes:
         gauge: which constant was added: `equal_means` (f at the source, g at the target, of equal weighted means),
             `zero_target_mean` (one function h at both, of weighted mean 0 over the target) or `none` (unbalanced
@@ -96,14 +98,19 @@ class TermResult:
     Attributes:
         name: the term's.
         outcomes: one answer per problem of the batch.
-        warnings: advice.
-        extras: what was asked for beside, by name: an array or Potentials.
+        warnings: advice; of a batch each code once, with the first problem that it is about.
+        extras: what was asked for beside, by name: an array or Potentials. Those of a batch have its axis in front.
     """
 
     name: str
     outcomes: tuple[Outcome, ...]
     warnings: tuple[TermWarning, ...]
     extras: Mapping[str, Array | Potentials]
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The value of every problem, unweighted."""
+        return tuple(outcome.value for outcome in self.outcomes)
 
     @property
     def value(self) -> float:
@@ -128,7 +135,7 @@ class TermResult:
     @property
     def _only(self) -> Outcome:
         if len(self.outcomes) != 1:
-            raise ValueError(f"term {self.name!r} has {len(self.outcomes)} outcomes, look at .outcomes")
+            raise ValueError(f"term {self.name!r} has {len(self.outcomes)} outcomes, look at .values or .outcomes")
         return self.outcomes[0]
 
 
@@ -163,10 +170,10 @@ class Evaluation:
     """An objective's value and gradient.
 
     Attributes:
-        value: Σ weight·value over the terms.
+        value: Σ weight·value over the terms and their problems.
         terms: one result per term by its name, in the objective's order.
         gradients: of `value`, under the names that were asked for (`source.points`), in the shape and number format of
-            the argument.
+            the argument. An argument that the problems of a batch share gets the sum.
         timing: where the server's time went, the one part that a repetition changes.
         build: what computed it.
     """
@@ -189,10 +196,11 @@ class Limits:
 
     Attributes:
         message_bytes: of one message, in either direction.
-        points: of one measure, or rows of one Gaussian.
+        points: of one measure, or rows of one Gaussian, in each problem of a batch.
         dimension: of a point.
         terms: of one objective.
         window: batches in flight on one stream.
+        problems: of one call: those of its batch, counted for every term.
     """
 
     message_bytes: int
@@ -200,6 +208,7 @@ class Limits:
     dimension: int
     terms: int
     window: int
+    problems: int
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,8 @@ class Kantorovich(Term):
 class GaussianKl(Term):
     """KL(posterior, prior) of diagonal Gaussians: the sum over dimensions, the mean over rows.
 
-    Gradients: `mean` and `log_variance` of both inputs. Extras: `per_dimension`, [D].
+    Gradients: `mean` and `log_variance` of both inputs. Extras: `per_dimension`, [D]. The mean is over the rows of each
+    problem of a batch.
 
     Attributes:
         posterior: name of a Gaussian input.

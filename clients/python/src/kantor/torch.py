@@ -7,12 +7,14 @@
     loss.backward()
 
 Tensors may be float32 or float64, on any device and with any strides: they are copied to the server and the gradients
-back. The server computes the gradients of the inputs that need them, in the same call as the value.
+back. The server computes the gradients of the inputs that need them, in the same call as the value. Tensors [B, N, D]
+are B problems in one call: the value is the sum over them, and `report` has each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -62,7 +64,7 @@ class Loss(torch.nn.Module):
         timeout: float | None = None,
         **named: Input,
     ) -> torch.Tensor:
-        """Returns the objective's value, a scalar.
+        """Returns the objective's value, a scalar: of a batch the sum over its problems.
 
         Its number format is the widest of the tensors', its device the first's.
 
@@ -149,7 +151,7 @@ def _widest(tensors: tuple[torch.Tensor, ...]) -> torch.dtype:
 
 
 def _fields(value: Input) -> dict[str, Any]:
-    """The tensors of an input by field; an input that is no class of kantor's is points."""
+    """What an input can have gradients in, by field; an input that is no class of kantor's is points."""
     if isinstance(value, Measure):
         return {"points": value.points, "weights": value.weights}
     if isinstance(value, Gaussian):
@@ -170,8 +172,10 @@ def _tensors(inputs: Mapping[str, Input]) -> dict[str, torch.Tensor]:
 def _with_arrays(value: Input, name: str) -> Input:
     """Returns an input with arrays for tensors."""
     fields = {field: _array(tensor, f'inputs["{name}"].{field}') for field, tensor in _fields(value).items()}
+    if isinstance(value, Measure) and isinstance(value.sizes, torch.Tensor):
+        fields["sizes"] = value.sizes.cpu().numpy()
     if isinstance(value, Measure | Gaussian):
-        return type(value)(**fields)
+        return replace(value, **fields)
     return fields.get("points", value)
 
 
