@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"kantor/losses"
+	"kantor/losses/internal/losstest"
 )
 
 func TestBatchDoesNotDependOnThreads(t *testing.T) {
@@ -30,6 +31,7 @@ func TestBatchDoesNotDependOnThreads(t *testing.T) {
 // puppet is a loss of which every problem calls solve with its number, the first coordinate of its first source point.
 type puppet struct {
 	losses.Loss
+	pairs float64
 	solve func(ctx context.Context, b int) error
 }
 
@@ -42,21 +44,21 @@ type puppetProblem struct {
 	b int
 }
 
-func (p puppetProblem) Work() losses.Work { return losses.Work{} }
+func (p puppetProblem) Work() losses.Work { return losses.Work{Pairs: p.pairs} }
 
 func (p puppetProblem) Solve(ctx context.Context, _ losses.Want) (losses.TermResult, error) {
 	return losses.TermResult{Outcomes: []losses.Outcome{{Value: float64(p.b)}}}, p.solve(ctx, p.b)
 }
 
-// evaluatePuppet evaluates a batch of that many problems.
-func evaluatePuppet(ctx context.Context, t *testing.T, count int, solve func(ctx context.Context, b int) error) (*losses.Result, error) {
+// evaluatePuppet evaluates a batch of that many problems of that many pairs of points.
+func evaluatePuppet(ctx context.Context, t *testing.T, count int, pairs float64, solve func(ctx context.Context, b int) error) (*losses.Result, error) {
 	t.Helper()
 	points := losses.NewArray(make([]float64, count), count, 1, 1)
 	for b := range count {
 		points.F64[b] = float64(b)
 	}
 	in := losses.Inputs{"source": &losses.Measure{Points: points}, "target": measure(1, 1)}
-	e, err := losses.Objective{Terms: []losses.Term{term(1, puppet{divergence, solve})}}.Bind(in, 0)
+	e, err := losses.Objective{Terms: []losses.Term{term(1, puppet{divergence, pairs, solve})}}.Bind(in, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +70,7 @@ func TestProblemsRunAtOnce(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 	var running, most atomic.Int32
 	met := make(chan struct{})
-	result, err := evaluatePuppet(t.Context(), t, 50, func(_ context.Context, b int) error {
+	result, err := evaluatePuppet(t.Context(), t, 50, 1<<12, func(_ context.Context, b int) error {
 		if now := running.Add(1); now > most.Load() {
 			most.Store(now)
 		}
@@ -91,11 +93,28 @@ func TestProblemsRunAtOnce(t *testing.T) {
 	}
 }
 
+// Problems that fill the processors by themselves, and store matrices for it, wait for each other.
+func TestLargeProblemsRunOneByOne(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	var running, most atomic.Int32
+	_, err := evaluatePuppet(t.Context(), t, 50, 1<<24, func(context.Context, int) error {
+		if now := running.Add(1); now > most.Load() {
+			most.Store(now)
+		}
+		runtime.Gosched()
+		running.Add(-1)
+		return nil
+	})
+	if err != nil || most.Load() != 1 {
+		t.Errorf("%d ran at once, want 1 (%v)", most.Load(), err)
+	}
+}
+
 // Once the context ends, each processor may finish the problem it is in, which sees the context itself, and no other starts.
 func TestCancelStopsABatch(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var started atomic.Int32
-	result, err := evaluatePuppet(ctx, t, 1000, func(ctx context.Context, _ int) error {
+	result, err := evaluatePuppet(ctx, t, 1000, 1, func(ctx context.Context, _ int) error {
 		if started.Add(1) == 3 {
 			cancel()
 		}
@@ -116,11 +135,32 @@ func TestPanicInABatch(t *testing.T) {
 			t.Errorf("recovered %q, want the panic and where it was", text)
 		}
 	}()
-	_, _ = evaluatePuppet(t.Context(), t, 20, func(_ context.Context, b int) error {
+	_, _ = evaluatePuppet(t.Context(), t, 20, 1, func(_ context.Context, b int) error {
 		if b == 7 {
 			panic("broken problem")
 		}
 		return nil
 	})
 	t.Error("the panic was lost")
+}
+
+// BenchmarkBatch is 64 small problems in one evaluation; `-cpu 1,2` shows what running them at once gives.
+func BenchmarkBatch(b *testing.B) {
+	r := losstest.Random(1)
+	cloud := func() *losses.Measure {
+		points := losstest.Normal(r, 64*64, 8, 1, 0)
+		points.Shape = []int{64, 64, 8}
+		return &losses.Measure{Points: points}
+	}
+	e, err := losses.Objective{Terms: []losses.Term{term(1, divergence)}, Gradients: []string{"source.points"}}.Bind(
+		losses.Inputs{"source": cloud(), "target": cloud()}, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := e.Evaluate(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -122,21 +122,23 @@ func (e *Evaluation) Evaluate(ctx context.Context) (*Result, error) {
 	return result, nil
 }
 
-// solve solves the problems, as many at once as there are processors: small ones do not fill them from inside. What a problem gives does not depend on the
-// others.
+// pairsAtOnce is the most pairs of points of all problems of a batch that are solved at once, but for a problem that has more by itself: about as many as
+// fill the processors from inside, and what is stored for them is then no more than for one large problem.
+const pairsAtOnce = 1 << 24
+
+// solve solves the problems, small ones as many at once as there are processors: they do not fill them from inside. What a problem gives does not depend on
+// the others.
 func (t boundTerm) solve(ctx context.Context) ([]TermResult, error) {
-	results, failures := make([]TermResult, len(t.problems)), make([]error, len(t.problems))
-	err := parallel.Rows(ctx, len(t.problems), parallel.TileCost, func(lo, hi int, _ *parallel.Gate) {
-		for b := lo; b < hi; b++ {
-			results[b], failures[b] = t.problems[b].Solve(ctx, t.want)
-		}
-	})
-	for _, failure := range failures {
-		if err == nil {
-			err = failure
-		}
+	pairs := 1.0
+	for _, p := range t.problems {
+		pairs = max(pairs, p.Work().Pairs)
 	}
-	return results, err
+	atOnce := max(1, int(pairsAtOnce/pairs))
+	results := make([]TermResult, len(t.problems))
+	return results, parallel.AtMost(ctx, atOnce, len(t.problems), func(b int) (err error) {
+		results[b], err = t.problems[b].Solve(ctx, t.want)
+		return err
+	})
 }
 
 // merge makes the term's result of its problems'.

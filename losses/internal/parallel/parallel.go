@@ -65,9 +65,12 @@ func Do(ctx context.Context, body func(gate *Gate)) error {
 }
 
 // Each calls body for 0..n at once, for work that runs in parallel inside as well, and returns the first error by number.
-func Each(ctx context.Context, n int, body func(i int) error) error {
+func Each(ctx context.Context, n int, body func(i int) error) error { return AtMost(ctx, n, n, body) }
+
+// AtMost is Each with at most that many at once, for work that takes memory while it runs.
+func AtMost(ctx context.Context, most, n int, body func(i int) error) error {
 	errs := make([]error, n)
-	if err := run(ctx, n, func(i int, _ *Gate) { errs[i] = body(i) }); err != nil {
+	if err := runOn(ctx, most, n, func(i int, _ *Gate) { errs[i] = body(i) }); err != nil {
 		return err
 	}
 	for _, err := range errs {
@@ -81,6 +84,11 @@ func Each(ctx context.Context, n int, body func(i int) error) error {
 // run calls body for 0..count on as many goroutines as there are processors. A panic in one of them is raised again where run was called, so that whoever
 // recovers there sees it.
 func run(ctx context.Context, count int, body func(i int, gate *Gate)) error {
+	return runOn(ctx, count, count, body)
+}
+
+// runOn is run on at most that many goroutines.
+func runOn(ctx context.Context, most, count int, body func(i int, gate *Gate)) error {
 	gate := &Gate{ctx: ctx}
 	var next atomic.Int64
 	var crash atomic.Pointer[string]
@@ -100,7 +108,7 @@ func run(ctx context.Context, count int, body func(i int, gate *Gate)) error {
 			body(i, gate)
 		}
 	}
-	if workers := min(runtime.GOMAXPROCS(0), count); workers > 1 {
+	if workers := min(runtime.GOMAXPROCS(0), most, count); workers > 1 {
 		var wait sync.WaitGroup
 		for range workers {
 			wait.Go(work)
