@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import concurrent.futures
+import gc
 import signal
 import subprocess
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -118,6 +120,18 @@ def test_a_closed_stream_says_so(client: kantor.Client) -> None:
         pass
     with pytest.raises(kantor.ClosedError):
         stream.evaluate(q=batch(0)["q"])
+
+
+def test_a_dropped_stream_ends(client: kantor.Client) -> None:
+    """A server takes 64 streams on a connection; a training script that makes a criterion a step must not run out."""
+    stream = client.stream(kantor.GaussianKl())
+    call = stream._calls.get()
+    gone = weakref.ref(stream)
+    del stream
+    gc.collect()
+    assert gone() is None
+    call.join()
+    assert call.leaving
 
 
 def test_a_stream_closed_with_batches_in_flight_ends_them(client: kantor.Client, rng: np.random.Generator) -> None:

@@ -72,13 +72,13 @@ class Stream:
         unordered: bool,
         timeout: float | None,
     ) -> None:
-        self._transport = transport
-        self._open = loss_service_pb2.Open(objective=objective, unordered=unordered)
+        opening = loss_service_pb2.Open(objective=objective, unordered=unordered)
         self._default_timeout = timeout
         self._ids = itertools.count(1)
         self._closed = False
-        self._calls = PerProcess(lambda: _Call(self._transport(), self._open), _Call.finish)
-        # Dropped without a close, the call still ends. At the exit of the process it ends by itself.
+        self._calls = PerProcess(lambda: _Call(transport(), opening), _Call.finish)
+        # Dropped without a close, the call still ends; for that nothing that it holds may hold the stream. At the exit
+        # of the process it ends by itself.
         weakref.finalize(self, _finish, self._calls).atexit = False
         # The objective is refused here, not with the first batch.
         retrying(self._call, timeout)
