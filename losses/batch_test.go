@@ -1,7 +1,9 @@
 package losses_test
 
 import (
+	"maps"
 	"math"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"strings"
@@ -128,9 +130,6 @@ func batchCases() map[string]batchCase {
 		}
 		return m
 	}
-	normal := func(n int) *losses.Gaussian {
-		return &losses.Gaussian{Mean: losstest.Normal(r, n, 3, 1, 0), LogVariance: losstest.Normal(r, n, 3, 1, 0)}
-	}
 	pairs := func(weights bool) []losses.Inputs {
 		var each []losses.Inputs
 		for _, size := range [][2]int{{7, 4}, {1, 5}, {6, 1}, {3, 3}} {
@@ -163,11 +162,33 @@ func batchCases() map[string]batchCase {
 		out[kind+" shared"] = batchCase{loss, sources(), losses.Inputs{"target": cloud(6, true)}}
 		out[kind+" prior"] = batchCase{loss, sources(), losses.Inputs{"target": &losses.Prior{Family: losses.StandardNormal}}}
 	}
-	both := kl.Gaussian{Posterior: "posterior", Prior: "prior"}
-	out["kl"] = batchCase{gaussian, []losses.Inputs{{"posterior": normal(4)}, {"posterior": normal(4)}}, nil}
-	out["kl shared"] = batchCase{both, []losses.Inputs{{"posterior": normal(4)}, {"posterior": normal(4)}}, losses.Inputs{"prior": normal(4)}}
-	out["kl rows"] = batchCase{both, []losses.Inputs{{"posterior": normal(4), "prior": normal(1)}, {"posterior": normal(4), "prior": normal(1)}}, nil}
+	unbalanced, steps, narrow := divergence, divergence, divergence
+	unbalanced.Reach = losstest.Ptr(0.5)
+	steps.Profile, steps.Blur = sinkhorn.GeomLoss, losstest.Ptr(0.3)
+	narrow.Gap = losstest.Ptr(1e-3)
+	heavy := pairs(true)
+	for _, one := range heavy {
+		one["source"].(*losses.Measure).Weights = losstest.Weights(r, one["source"].(*losses.Measure).Points.Shape[0], 5)
+	}
+	out["unbalanced"] = batchCase{unbalanced, heavy, nil}
+	out["geomloss"] = batchCase{steps, pairs(true), nil}
+	out["gap"] = batchCase{narrow, pairs(true), nil}
+	out["larger"] = batchCase{divergence, []losses.Inputs{{"source": cloud(130, true), "target": cloud(67, true)}, {"source": cloud(64, true), "target": cloud(129, true)}}, nil}
+	maps.Copy(out, gaussianCases(r))
 	return out
+}
+
+// gaussianCases are those of kl.
+func gaussianCases(r *rand.Rand) map[string]batchCase {
+	normal := func(n int) *losses.Gaussian {
+		return &losses.Gaussian{Mean: losstest.Normal(r, n, 3, 1, 0), LogVariance: losstest.Normal(r, n, 3, 1, 0)}
+	}
+	both := kl.Gaussian{Posterior: "posterior", Prior: "prior"}
+	return map[string]batchCase{
+		"kl":        {gaussian, []losses.Inputs{{"posterior": normal(4)}, {"posterior": normal(4)}}, nil},
+		"kl shared": {both, []losses.Inputs{{"posterior": normal(4)}, {"posterior": normal(4)}}, losses.Inputs{"prior": normal(4)}},
+		"kl rows":   {both, []losses.Inputs{{"posterior": normal(4), "prior": normal(1)}, {"posterior": normal(4), "prior": normal(1)}}, nil},
+	}
 }
 
 // tensors are all gradients that inputs can have.
