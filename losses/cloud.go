@@ -14,7 +14,7 @@ type Cloud struct {
 	W       []float64 // [N], non-negative
 	Mass    float64   // Σ W, positive
 	Sampled bool      // from a prior: it has no gradient
-	Single  bool      // its points came in binary32
+	Single  bool      // its points came in binary32; a prior's, if those that it is compared with did
 }
 
 // massTolerance is the relative difference of masses up to which two measures count as balanced: that of weights summed in binary32.
@@ -113,7 +113,7 @@ func (p *Prior) cloud(field, name string, other *Cloud, seed uint64) (*Cloud, er
 	for i := range x {
 		x[i] = random.NormFloat64()
 	}
-	return &Cloud{Name: name, N: n, D: other.D, X: x, W: uniform(n), Mass: 1, Sampled: true}, nil
+	return &Cloud{Name: name, N: n, D: other.D, X: x, W: uniform(n), Mass: 1, Sampled: true, Single: other.Single}, nil
 }
 
 func uniform(n int) []float64 {

@@ -23,6 +23,5 @@ func newPairs(ctx context.Context, p Problem, tolerance float64) (pairs, error) 
 }
 
 func (p Problem) single(tolerance float64) bool {
-	came := p.A.Single && p.B.Single || p.A.Single && p.B.Sampled || p.A.Sampled && p.B.Single
-	return came && tolerance >= singleTolerance && p.spread() <= singleExponent*tolerance*p.Epsilon
+	return p.A.Single && p.B.Single && tolerance >= singleTolerance && p.spread() <= singleExponent*tolerance*p.Epsilon
 }
