@@ -9,3 +9,4 @@ client=clients/python
 compile $client/pyproject.toml --group $client/pyproject.toml:dev -o $client/requirements-dev.txt
 compile examples/vae/requirements.in $client/pyproject.toml -c $client/requirements-dev.txt -o examples/vae/requirements.txt
 compile examples/vae/requirements-torch.in -c $client/requirements-dev.txt -o examples/vae/requirements-torch.txt
+compile bench/requirements.in $client/pyproject.toml -c $client/requirements-dev.txt -o bench/requirements.txt
