@@ -1,0 +1,1 @@
+"""Benchmarks: kantor against other libraries, side by side in one run."""
