@@ -10,7 +10,7 @@ CLIENT := clients/python
 VAE := examples/vae
 
 .DEFAULT_GOAL := help
-.PHONY: help build example test lint generate checkgenerate baseline lock clean needs needs-test
+.PHONY: help build example test lint bench bench-full bench-report generate checkgenerate baseline lock clean needs needs-test
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,15 @@ test: needs-test build .venv/dev.stamp ## Run every test and check, about ten mi
 lint: needs-test build .venv/dev.stamp ## Run the checks only: vet, staticcheck, buf, ruff, mypy
 	@.venv/bin/python tools/test.py --checks
 
+bench: build bench/.venv/base.stamp ## Measure against other libraries into docs/performance.md, at most half an hour after installation
+	@bench/.venv/bin/python -m bench
+
+bench-full: build bench/.venv/base.stamp ## The same with the long rows: hours
+	@bench/.venv/bin/python -m bench --full
+
+bench-report: build bench/.venv/base.stamp ## Write docs/performance.md again from docs/performance.json, without measuring
+	@bench/.venv/bin/python -m bench --render
+
 generate: needs .venv/protoc.stamp ## Generate gen/ and the Python messages from proto/, and the assembly from its generator
 	$(BUF) generate
 	go generate ./losses/internal/vec
@@ -47,10 +56,15 @@ lock: .venv/protoc.stamp ## Pin the newest Python packages in the requirements f
 	tools/lock.sh
 
 clean: ## Remove what was built and installed
-	rm -rf bin out .venv $(VAE)/.venv
+	rm -rf bin out .venv $(VAE)/.venv bench/.venv
 
 $(VAE)/.venv/base.stamp: $(VAE)/requirements.txt $(CLIENT)/pyproject.toml
 	$(PIP) $(VAE)/.venv --requirement $< --editable $(CLIENT)
+	@touch $@
+
+bench/.venv/base.stamp: bench/requirements.txt $(CLIENT)/pyproject.toml
+	@echo "GeomLoss, KeOps, POT, OTT, torch and jax; torch's CUDA libraries make that a download of about 3 GB on Linux."
+	$(PIP) bench/.venv --requirement $< --editable $(CLIENT)
 	@touch $@
 
 .venv/protoc.stamp: $(CLIENT)/requirements-dev.txt

@@ -1,0 +1,142 @@
+"""Measures kantor against other libraries and writes docs/performance.md, its plots and its numbers.
+
+python -m bench [--full | --smoke | --render] [--only WORD]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench import accuracy, machine, memory, plots, report, rows
+from bench.measure import Budget
+from bench.problems import Problem, wide_blur
+from bench.server import running
+
+DOCS = machine.ROOT / "docs"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One row to measure.
+
+    Attributes:
+        name: shown while it runs.
+        seconds: that it takes, roughly, for the time left.
+        run: measures it.
+    """
+
+    name: str
+    seconds: float
+    run: Callable[[rows.Session], rows.Row]
+
+
+def main() -> int:
+    """Measures what the flags say, then writes; the exit status says whether every row could be measured."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--full", action="store_true", help="the long rows too: larger N and more dimensions")
+    parser.add_argument(
+        "--smoke", action="store_true", help="kantor alone on tiny problems, written nowhere: does it run?"
+    )
+    parser.add_argument("--render", action="store_true", help="only write the report from docs/performance.json again")
+    parser.add_argument("--only", metavar="WORD", help="rows whose name contains it, printed and written nowhere")
+    options = parser.parse_args()
+    if options.render:
+        write(json.loads((DOCS / "performance.json").read_text()), DOCS)
+        return 0
+    tasks = list(_smoke_tasks() if options.smoke else _tasks(options.full))
+    if options.only:
+        tasks = [task for task in tasks if options.only in task.name]
+    budget = Budget(1, 0.1) if options.smoke else Budget()
+    results = measure(tasks, budget, peers=not options.smoke)
+    results["full"] = options.full
+    if options.smoke:
+        with tempfile.TemporaryDirectory() as folder:
+            write(results, Path(folder))
+    elif options.only:
+        print(json.dumps(results, indent=1))
+    else:
+        write(results, DOCS)
+        print(f"wrote {DOCS / 'performance.md'}, its plots and its numbers")
+    return int(any(row["kind"] == "failed" for row in results["rows"]))
+
+
+def write(results: dict[str, Any], folder: Path) -> None:
+    """Leaves the numbers, the report and the plots in a folder."""
+    (folder / "performance.json").write_text(json.dumps(results, indent=1) + "\n")
+    drawn = plots.draw(results, folder)
+    (folder / "performance.md").write_text(report.text(results, drawn))
+
+
+def measure(tasks: list[Task], budget: Budget, *, peers: bool) -> dict[str, Any]:
+    """Runs the tasks one after the other."""
+    about, found = machine.describe(), []
+    start = time.monotonic()
+    total, done = sum(task.seconds for task in tasks), 0.0
+    with running() as server:
+        about["kantor"] = server.client.info().build.version
+        about["kernel"] = server.client.info().build.kernel
+        session = rows.Session(server, budget, peers)
+        for i, task in enumerate(tasks, 1):
+            spent = time.monotonic() - start
+            left = (total - done) * (spent / done if done > 30 else 1.0)
+            print(f"[{i}/{len(tasks)}] {task.name}; {_clock(spent)} gone, about {_clock(left)} left", flush=True)
+            others = machine.Others(server.pid)
+            try:
+                row = task.run(session)
+            except Exception as error:  # one row must not cost the others
+                traceback.print_exc()
+                row = {"kind": "failed", "name": task.name, "error": f"{type(error).__name__}: {error}"[:300]}
+            found.append({**row, "others": others.cores()})
+            done += task.seconds
+    about["load_after"], about["minutes"] = machine.load(), round((time.monotonic() - start) / 60, 1)
+    return {"machine": about, "rows": found}
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
+def _tasks(full: bool) -> Iterator[Task]:
+    """The rows of `make bench`, and of `make bench-full`."""
+    for dim in (2, 16, 32, 64, 512) if full else (2, 32):
+        for n in (64, 256, 1024, 4096, 16384) if full else (64, 256, 1024, 4096):
+            seconds = {64: 3, 256: 3, 1024: 15, 4096: 75, 16384: 900}[n]
+            yield Task(f"same work, N={n} D={dim}", seconds, partial(rows.same_work, n=n, dim=dim))
+    for n in (256, 1024):
+        for dim in (2, 32):
+            for blur in (0.05, wide_blur(dim)):
+                problem = Problem(n, dim, blur)
+                seconds = 60 if n == 256 else 150
+                yield Task(f"same accuracy, {problem}", seconds, partial(accuracy.same_accuracy, problem=problem))
+    yield Task("round trip", 4, partial(rows.round_trip, n=64, dim=8))
+    yield Task("share of the round trip", 5, partial(rows.share, n=1024, dim=32))
+    for n in (1024, 2048, 4096, 8192, 16384, *((32768, 65536) if full else ())):
+        yield Task(f"growth, N={n}", 5 * (n / 8192) ** 2 + 3, partial(rows.growth, n=n))
+    for n in (1024, 2048, 4096, *((8192, 16384) if full else ())):
+        for library in memory.LIBRARIES:
+            seconds = 10 * max(1, n / 4096) ** 2
+            yield Task(f"memory, {library} N={n}", seconds, partial(rows.memory, library=library, n=n))
+
+
+def _smoke_tasks() -> Iterator[Task]:
+    """One row of each kind, without other libraries."""
+    for n in (16, 32):
+        yield Task(f"same work, N={n}", 1, partial(rows.same_work, n=n, dim=2))
+        yield Task(f"same accuracy, N={n}", 1, partial(accuracy.same_accuracy, problem=Problem(n, 2, 0.5)))
+        yield Task(f"growth, N={n}", 1, partial(rows.growth, n=n))
+    yield Task("round trip", 1, partial(rows.round_trip, n=8, dim=2, calls=50))
+    yield Task("share of the round trip", 1, partial(rows.share, n=16, dim=2))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

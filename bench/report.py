@@ -1,0 +1,154 @@
+"""The report, docs/performance.md, from the numbers alone."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from bench import report_accuracy
+from bench.markdown import milliseconds, percent, ratio, table
+from bench.rows import Row
+
+_HEAD = """# Performance
+
+`make bench` measures and writes this page, its plots and [performance.json](performance.json); no number is typed by
+hand. All libraries compute the value of the Sinkhorn divergence for C = ½|x-y|², ε = blur², and its gradient in the
+source points, in float32, N points against N: x ~ .7 N(0,I) + .2, y ~ N(0,I). kantor is called from the Python client
+over a Unix socket, round trip included, NumPy arrays in and out; the others in process, on arrays of their own,
+compiled before. Libraries take turns within a row; a time is the median of at least five turns, or of those that a
+minute has room for. **A ratio is the other library's time divided by kantor's: above 1 kantor is faster.**
+"""
+
+
+def text(results: dict[str, Any], plots: list[tuple[str, str]]) -> str:
+    """The page. Plots are file names beside it with what they show."""
+    rows = results["rows"]
+    parts = [_HEAD, _machine(results), _behind(rows), report_accuracy.section(of(rows, "same accuracy"))]
+    parts += [_work(of(rows, "same work")), _trips(of(rows, "round trip"), of(rows, "share"))]
+    parts += [_growth(of(rows, "growth")), _memory(of(rows, "memory"))]
+    parts += [f"![{title}]({name})\n" for name, title in plots]
+    return "\n".join(part for part in parts if part)
+
+
+def of(rows: list[Row], kind: str) -> list[Row]:
+    """The rows of one kind."""
+    return [row for row in rows if row["kind"] == kind]
+
+
+def _machine(results: dict[str, Any]) -> str:
+    about = results["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    others = [row["others"] for row in results["rows"]]
+    long = ", with the long rows" if results["full"] else ""
+    lines = [
+        f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB, {about['system']}; "
+        f"kantor's kernels: {about['kernel']}",
+        f"{about['date']}, {about['minutes']} minutes{long}; load average before the run {about['load_before']}; cores "
+        "that other programs took while a row was measured: "
+        f"median {statistics.median(others):.2f}, most {max(others):.2f}",
+        f"kantor {about['kantor']} at {about['revision']}, Python {about['python']}; {versions}",
+    ]
+    return "\n".join(f"- {line}" for line in lines) + "\n"
+
+
+def _behind(rows: list[Row]) -> str:
+    """What kantor loses, before anything that it wins."""
+    found = report_accuracy.behind(of(rows, "same accuracy"))
+    for row in of(rows, "same work"):
+        own = row["ms"]["kantor"]["median"]
+        for name, timing in row["ms"].items():
+            if timing["median"] < own:
+                where = f"N={row['n']}, D={row['dim']}"
+                found.append(f"same work, {where}: {ratio(timing['median'] / own)} against {name}")
+    found += [f"{row['name']} could not be measured: {row['error']}" for row in of(rows, "failed")]
+    lines = "\n".join(f"- {line}" for line in found) or "In no row of this run."
+    return f"## Where kantor is behind\n\n{lines}\n"
+
+
+def _work(rows: list[Row]) -> str:
+    if not rows:
+        return ""
+    libraries = list(dict.fromkeys(name for row in rows for name in row["ms"] if name != "kantor"))
+    ratios, times = [], []
+    for row in rows:
+        where, own = [str(row["n"]), str(row["dim"])], row["ms"]["kantor"]["median"]
+        found = {name: timing["median"] for name, timing in row["ms"].items()}
+        ratios.append([*where, *(ratio(found[name] / own) if name in found else "-" for name in libraries)])
+        cells = [milliseconds(found[name]) if name in found else row["absent"].get(name, "-") for name in libraries]
+        differences = [entry["gradient"] for entry in row["agreement"].values()]
+        times.append([*where, milliseconds(own), *cells, f"{max(differences):.0e}" if differences else "-"])
+    parts = [
+        '## Same work: `profile="geomloss"` against SamplesLoss\n',
+        f"Blur {rows[0]['blur']:g} and scaling {rows[0]['scaling']:g}, SamplesLoss's defaults, step for step; what "
+        "comes out is as far from converged on both sides. `online` computes through KeOps, from N=1024.\n",
+        table(["N", "D", *(f"against {name}" for name in libraries)], ratios),
+        "Milliseconds, and the largest relative difference of the gradients:\n",
+        table(["N", "D", "kantor", *libraries, "difference"], times),
+    ]
+    return "\n".join(parts)
+
+
+def _trips(trips: list[Row], shares: list[Row]) -> str:
+    if not trips and not shares:
+        return ""
+    parts = ["## The round trip alone\n"]
+    for row in trips:
+        lines = [[way, f"{found['p50']:.3f}", f"{found['p95']:.3f}"] for way, found in row["ms"].items()]
+        parts.append(
+            f"The KL of {row['n']} Gaussians in {row['dim']} dimensions with both gradients, which costs next to "
+            "nothing; milliseconds:\n"
+        )
+        parts.append(table(["", "p50", "p95"], lines))
+    for row in shares:
+        lines = [
+            [name, milliseconds(found["wall_ms"]), milliseconds(found["compute_ms"]), percent(found["share"])]
+            for name, found in row["shares"].items()
+        ]
+        parts.append(
+            f"Its share of a Sinkhorn divergence at N={row['n']}, D={row['dim']}, blur {row['blur']:.3g}, by the "
+            "server's own account of computing:\n"
+        )
+        parts.append(table(["", "call, ms", "of it computing, ms", "share of the rest"], lines))
+    return "\n".join(parts)
+
+
+def _growth(rows: list[Row]) -> str:
+    if not rows:
+        return ""
+    first, last = rows[0], rows[-1]
+    times = last["ms"]["median"] / first["ms"]["median"]
+    lines = []
+    for row in rows:
+        above = row["peak_mib"] - row["idle_mib"]
+        lines.append([str(row["n"]), milliseconds(row["ms"]["median"]), f"{row['peak_mib']:.1f}", f"{above:.1f}"])
+    parts = [
+        "## Growth with N\n",
+        f"D={first['dim']}, blur {first['blur']:.3g}, {first['iterations']} iterations whatever the accuracy, no "
+        f"interval; a new server for each N. From N={first['n']} to {last['n']}, {last['n'] / first['n']:g} times the "
+        f"points, time grows {times:.1f} times.\n",
+        table(["N", "ms", "server's peak resident MiB", "above an idle server's"], lines),
+    ]
+    return "\n".join(parts)
+
+
+def _memory(rows: list[Row]) -> str:
+    if not rows:
+        return ""
+    libraries = list(dict.fromkeys(row["library"] for row in rows))
+    cells = {(row["library"], row["n"]): row for row in rows}
+    lines = [
+        [str(n), *(_memory_cell(cells.get((library, n))) for library in libraries)]
+        for n in sorted({row["n"] for row in rows})
+    ]
+    return "\n".join(
+        [
+            "The other libraries, each in a process of its own: peak resident MiB above what it was after N=64.\n",
+            table(["N", *libraries], lines),
+        ]
+    )
+
+
+def _memory_cell(row: Row | None) -> str:
+    if row is None:
+        return "-"
+    return f"{row['peak_mib'] - row['small_mib']:.1f}" if "peak_mib" in row else f"- ({row['absent']})"
