@@ -37,16 +37,21 @@ CHECKS: dict[str, tuple[Path, list[str]]] = {
     "generated code": (ROOT, ["tools/checkgenerate.sh"]),
     "ruff check": (
         PYTHON_CLIENT,
-        [sys.executable, "-m", "ruff", "check", "--config", "pyproject.toml", ".", "../../examples", "../../tools"],
+        [
+            *[sys.executable, "-m", "ruff", "check", "--config", "pyproject.toml"],
+            *[".", "../../bench", "../../examples", "../../tools"],
+        ],
     ),
     "ruff format": (
         PYTHON_CLIENT,
         [
             *[sys.executable, "-m", "ruff", "format", "--check", "--config", "pyproject.toml"],
-            *[".", "../../examples", "../../tools"],
+            *[".", "../../bench", "../../examples", "../../tools"],
         ],
     ),
     "mypy": (PYTHON_CLIENT, [sys.executable, "-m", "mypy"]),
+    # With kantor alone, on tiny problems, so that the benchmarks keep running.
+    "benchmarks": (ROOT, [sys.executable, "-m", "bench", "--smoke"]),
 }
 
 # Go tests by name. The mathematics runs twice: on the kernels that this CPU has, and on the plain loops that others
