@@ -29,7 +29,7 @@ _ADAPTIVE_FROM = (20, 50)
 _SELF_ITERATIONS = (3, 5)
 _SCALINGS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 _POT_THRESHOLDS = (1e-3, 1e-4, 1e-5)
-_TOLERANCES = (1e-2, 5e-3, 2e-3, 1e-3, 1e-4)
+_TOLERANCES = (1e-2, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4)
 
 # A library's search ends with the first setting that begins later than this, said in the report.
 _SEARCH_SECONDS = 45.0

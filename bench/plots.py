@@ -26,7 +26,7 @@ def draw(results: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
         drawn.append((name, title))
     memory = _memory(results["rows"])
     if memory:
-        name, title = "performance_memory.png", "Peak resident memory above that of a small problem, D=32"
+        name, title = "performance_memory.png", "Peak resident memory above what it was before the problem, D=32"
         _plot(memory, title, "MiB", folder / name)
         drawn.append((name, title))
     return drawn

@@ -19,6 +19,9 @@ compiled before. Libraries take turns within a row; a time is the median of at l
 minute has room for. **A ratio is the other library's time divided by kantor's: above 1 kantor is faster.**
 """
 
+# Cores: from here on the row is named.
+_DISTURBED = 0.1
+
 
 def text(results: dict[str, Any], plots: list[tuple[str, str]]) -> str:
     """The page. Plots are file names beside it with what they show."""
@@ -48,7 +51,18 @@ def _machine(results: dict[str, Any]) -> str:
         f"median {statistics.median(others):.2f}, most {max(others):.2f}",
         f"kantor {about['kantor']} at {about['revision']}, Python {about['python']}; {versions}",
     ]
+    disturbed = [_name(row) for row in results["rows"] if row["others"] > _DISTURBED]
+    if disturbed:
+        lines.append(f"more than {_DISTURBED:g} cores went to other programs, so that these are worth little: ")
+        lines[-1] += "; ".join(disturbed)
     return "\n".join(f"- {line}" for line in lines) + "\n"
+
+
+def _name(row: Row) -> str:
+    """A row by its kind and what tells it from others of that kind."""
+    values = {"N": row.get("n"), "D": row.get("dim"), "blur": row.get("blur"), "": row.get("library")}
+    shown = [f"{name}={value:g}" if name else str(value) for name, value in values.items() if value is not None]
+    return f"{row['kind']} " + " ".join(shown)
 
 
 def _behind(rows: list[Row]) -> str:
@@ -115,18 +129,18 @@ def _trips(trips: list[Row], shares: list[Row]) -> str:
 def _growth(rows: list[Row]) -> str:
     if not rows:
         return ""
-    first, last = rows[0], rows[-1]
-    times = last["ms"]["median"] / first["ms"]["median"]
+    first = rows[0]
     lines = []
-    for row in rows:
+    for before, row in zip([None, *rows], rows, strict=False):
         above = row["peak_mib"] - row["idle_mib"]
-        lines.append([str(row["n"]), milliseconds(row["ms"]["median"]), f"{row['peak_mib']:.1f}", f"{above:.1f}"])
+        growth = f"{row['ms']['median'] / before['ms']['median']:.1f}" if before else "-"
+        time = milliseconds(row["ms"]["median"])
+        lines.append([str(row["n"]), time, growth, f"{row['peak_mib']:.1f}", f"{above:.1f}"])
     parts = [
         "## Growth with N\n",
         f"D={first['dim']}, blur {first['blur']:.3g}, {first['iterations']} iterations whatever the accuracy, no "
-        f"interval; a new server for each N. From N={first['n']} to {last['n']}, {last['n'] / first['n']:g} times the "
-        f"points, time grows {times:.1f} times.\n",
-        table(["N", "ms", "server's peak resident MiB", "above an idle server's"], lines),
+        "interval; a new server for each N.\n",
+        table(["N", "ms", "times the row above", "server's peak resident MiB", "above an idle server's"], lines),
     ]
     return "\n".join(parts)
 
