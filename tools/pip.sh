@@ -18,6 +18,8 @@ if ! "$python" -c '' 2>/dev/null; then
 	"${PYTHON:-python3}" -m venv --clear ${VENVFLAGS-} "$dir"
 fi
 if ! command -v "$uv" >/dev/null; then
+	# An environment from when uv was on PATH has no pip.
+	"$python" -m pip --version >/dev/null 2>&1 || "$python" -m ensurepip >/dev/null
 	"$python" -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
 fi
 # uv brings its own list of authorities; where the system has one, that is the one to trust: a proxy's authority stands there. Older versions have the
