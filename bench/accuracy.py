@@ -12,9 +12,9 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import kantor
 import numpy as np
 
+import kantor
 from bench import peers, reference
 from bench.measure import Call, interleaved, once
 from bench.problems import Problem, off

@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import kantor
 import numpy as np
 
+import kantor
 from bench import peers
 from bench.machine import ROOT
 from bench.measure import Budget, Call, interleaved

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import kantor
 import numpy as np
 
+import kantor
 from bench.machine import ROOT, peak_kib
 from bench.measure import Call
 from bench.problems import Floats, Problem
