@@ -24,7 +24,7 @@ needs-test:
 build: needs ## Build bin/kantor
 	go build -o bin/kantor ./cmd/kantor
 
-example: build $(VAE)/.venv/base.stamp ## Train the VAE of examples/vae with KL and with transport, about two minutes after installation; leaves out/vae.png
+example: build $(VAE)/.venv/base.stamp ## Train the VAE of examples/vae with KL and with transport, half a minute of training after installation; leaves out/vae.png
 	@$(VAE)/run.sh
 
 test: needs-test build .venv/dev.stamp ## Run every test and check, about ten minutes the first time

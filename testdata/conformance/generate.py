@@ -1,4 +1,7 @@
-"""Writes the conformance cases beside this file. Every expected number is computed here from a closed form, never by kantor."""
+"""Writes the conformance cases beside this file. Every expected number is computed here from a closed form, never by kantor.
+
+It is long because it is a list: the cases stand one after another, and nothing but the list would be in a second file.
+"""
 
 import base64
 import json

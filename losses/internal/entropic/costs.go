@@ -62,14 +62,47 @@ func newCosts[T vec.Float](ctx context.Context, cost vec.Cost, x, y *losses.Clou
 	if !store {
 		return c, nil
 	}
+	return c, c.store(ctx)
+}
+
+// store computes the costs. The error is the context's.
+func (c *costs[T]) store(ctx context.Context) error {
 	stored := newBuffer[T](c.n * c.stride)
 	groups := (c.n + rowGroup - 1) / rowGroup
-	err := parallel.Rows(ctx, groups, rowGroup*c.stride*(c.d+8)/vectorSpeed, func(from, to int, _ *parallel.Gate) {
-		lo, hi := from*rowGroup, min(c.n, to*rowGroup)
-		vec.Costs(stored[lo*c.stride:], c.stride, c.cost, c.x[lo*c.d:hi*c.d], hi-lo, c.d, c.packed, c.stride, c.stride)
+	err := parallel.Rows(ctx, groups, rowGroup*c.stride*(c.d+8)/vectorSpeed, func(from, to int, gate *parallel.Gate) {
+		for group := from; group < to; group++ {
+			lo, hi := group*rowGroup, min(c.n, (group+1)*rowGroup)
+			ok := c.eachSegment(gate, hi-lo, func(from, to int) { c.compute(stored[lo*c.stride+from:], c.stride, lo, hi, from, to) })
+			if !ok {
+				return
+			}
+		}
 	})
 	c.stored = stored
-	return c, err
+	return err
+}
+
+// compute writes the costs of the rows lo..hi in the columns from..to.
+func (c *costs[T]) compute(dst []T, ld, lo, hi, from, to int) {
+	vec.Costs(dst, ld, c.cost, c.x[lo*c.d:hi*c.d], hi-lo, c.d, c.packed[from:], c.stride, to-from)
+}
+
+// eachSegment calls body for runs of columns, padding included. Between runs that add up to a tile it asks the gate, and stops where that is closed.
+func (c *costs[T]) eachSegment(gate *parallel.Gate, rows int, body func(from, to int)) bool {
+	// In high dimensions a run is shorter, so that one is no longer than a tile.
+	size := min(segmentSize, max(vec.Pad, parallel.TileCost*vectorSpeed/(rowGroup*(c.d+8))/vec.Pad*vec.Pad))
+	done := 0
+	for from := 0; from < c.stride; from += size {
+		to := min(c.stride, from+size)
+		if done += rows * (to - from) * (c.d + 8) / vectorSpeed; from > 0 && done > parallel.TileCost {
+			if !gate.Open() {
+				return false
+			}
+			done = 0
+		}
+		body(from, to)
+	}
+	return true
 }
 
 // release gives the stored costs back.
@@ -157,17 +190,9 @@ const vectorSpeed = 2
 
 // group runs body over the rows lo..hi, or stops where the gate closes.
 func (c *costs[T]) group(gate *parallel.Gate, lo, hi int, scratch []T, body func(i, lo int, row []T)) bool {
-	done := 0
-	for from := 0; from < c.stride; from += segmentSize {
-		to := min(c.stride, from+segmentSize)
-		if done += (hi - lo) * (to - from) * (c.d + 8) / vectorSpeed; done > parallel.TileCost {
-			if !gate.Open() {
-				return false
-			}
-			done = 0
-		}
+	return c.eachSegment(gate, hi-lo, func(from, to int) {
 		if c.stored == nil {
-			vec.Costs(scratch, segmentSize, c.cost, c.x[lo*c.d:hi*c.d], hi-lo, c.d, c.packed[from:], c.stride, to-from)
+			c.compute(scratch, segmentSize, lo, hi, from, to)
 			raise(scratch, c.least)
 		}
 		for i := lo; i < hi; i++ {
@@ -177,8 +202,7 @@ func (c *costs[T]) group(gate *parallel.Gate, lo, hi int, scratch []T, body func
 				body(i, from, scratch[(i-lo)*segmentSize:(i-lo)*segmentSize+to-from])
 			}
 		}
-	}
-	return true
+	})
 }
 
 // raise raises what is below least to it.

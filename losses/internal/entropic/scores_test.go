@@ -1,13 +1,10 @@
 package entropic
 
 import (
-	"context"
 	"errors"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"testing"
-	"time"
 
 	"kantor/losses/internal/parallel"
 	"kantor/losses/internal/vec"
@@ -197,33 +194,6 @@ func TestSingle(t *testing.T) {
 	// What it says of itself, measured again in binary64: exponents of up to 100 carry 100·2^-24 into every entry.
 	if !fast.Converged || marginalError > 1e-3+100*0x1p-24 {
 		t.Errorf("converged: %v, with a marginal error of %v, in binary64 %v", fast.Converged, fast.MarginalError, marginalError)
-	}
-}
-
-// Cancelled while sweeps of a stored kernel run, a solve ends at the next tile.
-func TestCancelWhileSweeping(t *testing.T) {
-	p := shifted(10, 1024, 2, 1e-4)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	start := parallel.Tiles()
-	done := make(chan error, 1)
-	go func() {
-		_, err := Solve(ctx, p, Options{1e-14, 10_000_000})
-		done <- err
-	}()
-	for deadline := time.Now().Add(20 * time.Second); parallel.Tiles() < start+500; {
-		if time.Now().After(deadline) {
-			t.Fatal("the solve did not get to its sweeps")
-		}
-		time.Sleep(time.Millisecond)
-	}
-	cancel()
-	atCancel := parallel.Tiles()
-	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Fatalf("got %v, want context.Canceled", err)
-	}
-	if more := parallel.Tiles() - atCancel; more > int64(runtime.GOMAXPROCS(0))+1 {
-		t.Errorf("%d tiles started after the cancel", more)
 	}
 }
 

@@ -154,33 +154,39 @@ func TestRelaxationIsYoungs(t *testing.T) {
 	}
 }
 
-// Cancelled in the middle, a solve ends after the tiles that were under way: at most one per processor.
+// Cancelled in the middle, a solve ends after the tiles that were under way: while costs are computed again for every pass, in any dimension, while they
+// are stored, and while a stored kernel is swept.
 func TestCancelIsCountedInTiles(t *testing.T) {
-	const n, d = 16384, 8
-	p := shifted(5, n, d, 1e-4)
+	cancelAfter(t, shifted(5, 16384, 8, 1e-4), 50)
+	cancelAfter(t, shifted(11, 1024, 4096, 1), 3)
+	cancelAfter(t, shifted(10, 1024, 2, 1e-4), 500)
+}
+
+// cancelAfter solves to an accuracy that is out of reach and cancels when that many tiles were started.
+func cancelAfter(t *testing.T, p Problem, tiles int64) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	start := parallel.Tiles()
 	done := make(chan error, 1)
 	go func() {
-		_, err := Solve(ctx, p, Options{1e-9, 100000})
+		_, err := Solve(ctx, p, Options{1e-14, 10_000_000})
 		done <- err
 	}()
-	for deadline := time.Now().Add(20 * time.Second); parallel.Tiles() < start+50; {
+	for deadline := time.Now().Add(20 * time.Second); parallel.Tiles() < start+tiles; {
 		if time.Now().After(deadline) {
-			t.Fatal("the solve did not start")
+			t.Fatalf("N=%d, D=%d: the solve did not get to its tiles", p.A.N, p.A.D)
 		}
 		time.Sleep(time.Millisecond)
 	}
 	cancel()
 	atCancel := parallel.Tiles()
-	err := <-done
-	if !errors.Is(err, context.Canceled) {
-		t.Fatalf("got %v, want context.Canceled", err)
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Fatalf("N=%d, D=%d: got %v, want context.Canceled", p.A.N, p.A.D, err)
 	}
 	// Between cancel and the reading of the counter a tile may start, and each worker finishes the one it is in.
 	if more := parallel.Tiles() - atCancel; more > int64(runtime.GOMAXPROCS(0))+1 {
-		t.Errorf("%d tiles started after the cancel", more)
+		t.Errorf("N=%d, D=%d: %d tiles started after the cancel", p.A.N, p.A.D, more)
 	}
 }
 
