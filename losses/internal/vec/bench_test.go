@@ -211,3 +211,36 @@ func sweep[T Float](k, v, acc, u []T, n, block int) {
 		AddRows(acc, ui, ki, n)
 	}
 }
+
+func BenchmarkExpRowNarrow(b *testing.B) {
+	for _, i := range implementations() {
+		b.Run(i.name, func(b *testing.B) {
+			use(b, i)
+			const n = 1024
+			c, h, dst := filled[float64](n), filled[float64](n), make([]float32, n)
+			for b.Loop() {
+				ExpRowNarrow(dst, c, h, 3, 1)
+			}
+			perSecond(b, n, "Gpair/s")
+		})
+	}
+}
+
+// Held against BenchmarkPeak.
+func BenchmarkImages(b *testing.B) {
+	benchmarkEach(b, benchmarkImages[float64], benchmarkImages[float32])
+}
+
+func benchmarkImages[T Float](b *testing.B) {
+	const rows, count = 48, 512
+	for _, d := range []int{16, 32, 64, 128} {
+		dst, w, y := make([]T, rows*d), filled[T](rows*count), filled[T](count*d)
+		b.Run(fmt.Sprintf("D=%d", d), func(b *testing.B) {
+			for b.Loop() {
+				clear(dst)
+				Images(dst, d, w, count, rows, y, d, count)
+			}
+			perSecond(b, rows*count*2*d, "Gflop/s")
+		})
+	}
+}

@@ -1164,6 +1164,154 @@ rest47:
 	VZEROUPPER
 	RET
 
+// func imagesF64AVX2(dst []float64, ld int, w []float64, ldw int, rows int, y []float64, d int, count int)
+// Requires: AVX, CMOV, FMA3
+TEXT ·imagesF64AVX2(SB), NOSPLIT, $0-112
+	MOVQ    w_base+32(FP), AX
+	MOVQ    ldw+56(FP), CX
+	SHLQ    $0x03, CX
+	MOVQ    rows+64(FP), DX
+	MOVQ    AX, BX
+	LEAQ    (AX)(CX*1), SI
+	CMPQ    DX, $0x01
+	CMOVQGT SI, BX
+	MOVQ    BX, SI
+	LEAQ    (BX)(CX*1), DI
+	CMPQ    DX, $0x02
+	CMOVQGT DI, SI
+	MOVQ    SI, DI
+	LEAQ    (SI)(CX*1), R8
+	CMPQ    DX, $0x03
+	CMOVQGT R8, DI
+	MOVQ    DI, R8
+	LEAQ    (DI)(CX*1), R9
+	CMPQ    DX, $0x04
+	CMOVQGT R9, R8
+	MOVQ    R8, R9
+	LEAQ    (R8)(CX*1), CX
+	CMPQ    DX, $0x05
+	CMOVQGT CX, R9
+	MOVQ    d+96(FP), CX
+	SHLQ    $0x03, CX
+	MOVQ    count+104(FP), DX
+	XORQ    R10, R10
+
+block49:
+	LEAQ    64(R10), R11
+	CMPQ    R11, CX
+	JGT     rest50
+	MOVQ    dst_base+0(FP), R11
+	MOVQ    ld+24(FP), R12
+	SHLQ    $0x03, R12
+	MOVQ    rows+64(FP), R13
+	VMOVUPD (R11)(R10*1), Y0
+	VMOVUPD 32(R11)(R10*1), Y1
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x01
+	CMOVQGT R11, R14
+	VMOVUPD (R14)(R10*1), Y2
+	VMOVUPD 32(R14)(R10*1), Y3
+	MOVQ    R14, R11
+	LEAQ    (R14)(R12*1), R14
+	CMPQ    R13, $0x02
+	CMOVQGT R14, R11
+	VMOVUPD (R11)(R10*1), Y4
+	VMOVUPD 32(R11)(R10*1), Y5
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x03
+	CMOVQGT R11, R14
+	VMOVUPD (R14)(R10*1), Y6
+	VMOVUPD 32(R14)(R10*1), Y7
+	MOVQ    R14, R11
+	LEAQ    (R14)(R12*1), R14
+	CMPQ    R13, $0x04
+	CMOVQGT R14, R11
+	VMOVUPD (R11)(R10*1), Y8
+	VMOVUPD 32(R11)(R10*1), Y9
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x05
+	CMOVQGT R11, R14
+	VMOVUPD (R14)(R10*1), Y10
+	VMOVUPD 32(R14)(R10*1), Y11
+	MOVQ    y_base+72(FP), R12
+	ADDQ    R10, R12
+	XORQ    R11, R11
+	CMPQ    R11, DX
+	JGE     summed53
+
+column52:
+	VMOVUPD      (R12), Y12
+	VMOVUPD      32(R12), Y13
+	VBROADCASTSD (AX)(R11*8), Y14
+	VFMADD231PD  Y12, Y14, Y0
+	VFMADD231PD  Y13, Y14, Y1
+	VBROADCASTSD (BX)(R11*8), Y14
+	VFMADD231PD  Y12, Y14, Y2
+	VFMADD231PD  Y13, Y14, Y3
+	VBROADCASTSD (SI)(R11*8), Y14
+	VFMADD231PD  Y12, Y14, Y4
+	VFMADD231PD  Y13, Y14, Y5
+	VBROADCASTSD (DI)(R11*8), Y14
+	VFMADD231PD  Y12, Y14, Y6
+	VFMADD231PD  Y13, Y14, Y7
+	VBROADCASTSD (R8)(R11*8), Y14
+	VFMADD231PD  Y12, Y14, Y8
+	VFMADD231PD  Y13, Y14, Y9
+	VBROADCASTSD (R9)(R11*8), Y14
+	VFMADD231PD  Y12, Y14, Y10
+	VFMADD231PD  Y13, Y14, Y11
+	ADDQ         CX, R12
+	INCQ         R11
+	CMPQ         R11, DX
+	JLT          column52
+
+summed53:
+	MOVQ    dst_base+0(FP), R11
+	MOVQ    ld+24(FP), R12
+	SHLQ    $0x03, R12
+	MOVQ    rows+64(FP), R13
+	VMOVUPD Y0, (R11)(R10*1)
+	VMOVUPD Y1, 32(R11)(R10*1)
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x01
+	CMOVQGT R11, R14
+	VMOVUPD Y2, (R14)(R10*1)
+	VMOVUPD Y3, 32(R14)(R10*1)
+	MOVQ    R14, R11
+	LEAQ    (R14)(R12*1), R14
+	CMPQ    R13, $0x02
+	CMOVQGT R14, R11
+	VMOVUPD Y4, (R11)(R10*1)
+	VMOVUPD Y5, 32(R11)(R10*1)
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x03
+	CMOVQGT R11, R14
+	VMOVUPD Y6, (R14)(R10*1)
+	VMOVUPD Y7, 32(R14)(R10*1)
+	MOVQ    R14, R11
+	LEAQ    (R14)(R12*1), R14
+	CMPQ    R13, $0x04
+	CMOVQGT R14, R11
+	VMOVUPD Y8, (R11)(R10*1)
+	VMOVUPD Y9, 32(R11)(R10*1)
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x05
+	CMOVQGT R11, R14
+	VMOVUPD Y10, (R14)(R10*1)
+	VMOVUPD Y11, 32(R14)(R10*1)
+	ADDQ    $0x00000040, R10
+	JMP     block49
+
+rest50:
+	VZEROUPPER
+	RET
+
 // func sumF64AVX2(x []float64) float64
 // Requires: AVX, SSE2
 TEXT ·sumF64AVX2(SB), NOSPLIT, $0-32
@@ -1176,10 +1324,10 @@ TEXT ·sumF64AVX2(SB), NOSPLIT, $0-32
 	VXORPD Y3, Y3, Y3
 	XORQ   DX, DX
 
-block49:
+block54:
 	LEAQ    128(DX), BX
 	CMPQ    BX, CX
-	JGT     rest50
+	JGT     rest55
 	VMOVUPD (AX)(DX*1), Y4
 	VADDPD  Y4, Y0, Y0
 	VMOVUPD 32(AX)(DX*1), Y4
@@ -1189,9 +1337,9 @@ block49:
 	VMOVUPD 96(AX)(DX*1), Y4
 	VADDPD  Y4, Y3, Y3
 	ADDQ    $0x00000080, DX
-	JMP     block49
+	JMP     block54
 
-rest50:
+rest55:
 	VADDPD       Y3, Y0, Y0
 	VADDPD       Y2, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -1215,10 +1363,10 @@ TEXT ·maxOfF64AVX2(SB), NOSPLIT, $0-32
 	VMOVUPD minusInfF64AVX2<>+0(SB), Y3
 	XORQ    DX, DX
 
-block52:
+block57:
 	LEAQ    128(DX), BX
 	CMPQ    BX, CX
-	JGT     rest53
+	JGT     rest58
 	VMOVUPD (AX)(DX*1), Y4
 	VMAXPD  Y0, Y4, Y5
 	VMAXPD  Y4, Y0, Y0
@@ -1236,9 +1384,9 @@ block52:
 	VMAXPD  Y4, Y3, Y3
 	VORPD   Y5, Y3, Y3
 	ADDQ    $0x00000080, DX
-	JMP     block52
+	JMP     block57
 
-rest53:
+rest58:
 	VMAXPD       Y0, Y3, Y4
 	VMAXPD       Y3, Y0, Y0
 	VORPD        Y4, Y0, Y0
@@ -1284,7 +1432,7 @@ TEXT ·peakF64AVX2(SB), NOSPLIT, $0-16
 	VXORPD  Y11, Y11, Y11
 	VMOVUPD exp2c0F64AVX2<>+0(SB), Y12
 
-round55:
+round60:
 	VFMADD231PD  Y12, Y12, Y0
 	VFMADD231PD  Y12, Y12, Y1
 	VFMADD231PD  Y12, Y12, Y2
@@ -1298,7 +1446,7 @@ round55:
 	VFMADD231PD  Y12, Y12, Y10
 	VFMADD231PD  Y12, Y12, Y11
 	DECQ         AX
-	JNZ          round55
+	JNZ          round60
 	VADDPD       Y11, Y0, Y0
 	VADDPD       Y10, Y1, Y1
 	VADDPD       Y9, Y2, Y2
@@ -2846,6 +2994,154 @@ rest47:
 	VZEROUPPER
 	RET
 
+// func imagesF64AVX512(dst []float64, ld int, w []float64, ldw int, rows int, y []float64, d int, count int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·imagesF64AVX512(SB), NOSPLIT, $0-112
+	MOVQ    w_base+32(FP), AX
+	MOVQ    ldw+56(FP), CX
+	SHLQ    $0x03, CX
+	MOVQ    rows+64(FP), DX
+	MOVQ    AX, BX
+	LEAQ    (AX)(CX*1), SI
+	CMPQ    DX, $0x01
+	CMOVQGT SI, BX
+	MOVQ    BX, SI
+	LEAQ    (BX)(CX*1), DI
+	CMPQ    DX, $0x02
+	CMOVQGT DI, SI
+	MOVQ    SI, DI
+	LEAQ    (SI)(CX*1), R8
+	CMPQ    DX, $0x03
+	CMOVQGT R8, DI
+	MOVQ    DI, R8
+	LEAQ    (DI)(CX*1), R9
+	CMPQ    DX, $0x04
+	CMOVQGT R9, R8
+	MOVQ    R8, R9
+	LEAQ    (R8)(CX*1), CX
+	CMPQ    DX, $0x05
+	CMOVQGT CX, R9
+	MOVQ    d+96(FP), CX
+	SHLQ    $0x03, CX
+	MOVQ    count+104(FP), DX
+	XORQ    R10, R10
+
+block49:
+	LEAQ    128(R10), R11
+	CMPQ    R11, CX
+	JGT     rest50
+	MOVQ    dst_base+0(FP), R11
+	MOVQ    ld+24(FP), R12
+	SHLQ    $0x03, R12
+	MOVQ    rows+64(FP), R13
+	VMOVUPD (R11)(R10*1), Z0
+	VMOVUPD 64(R11)(R10*1), Z1
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x01
+	CMOVQGT R11, R14
+	VMOVUPD (R14)(R10*1), Z2
+	VMOVUPD 64(R14)(R10*1), Z3
+	MOVQ    R14, R11
+	LEAQ    (R14)(R12*1), R14
+	CMPQ    R13, $0x02
+	CMOVQGT R14, R11
+	VMOVUPD (R11)(R10*1), Z4
+	VMOVUPD 64(R11)(R10*1), Z5
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x03
+	CMOVQGT R11, R14
+	VMOVUPD (R14)(R10*1), Z6
+	VMOVUPD 64(R14)(R10*1), Z7
+	MOVQ    R14, R11
+	LEAQ    (R14)(R12*1), R14
+	CMPQ    R13, $0x04
+	CMOVQGT R14, R11
+	VMOVUPD (R11)(R10*1), Z8
+	VMOVUPD 64(R11)(R10*1), Z9
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x05
+	CMOVQGT R11, R14
+	VMOVUPD (R14)(R10*1), Z10
+	VMOVUPD 64(R14)(R10*1), Z11
+	MOVQ    y_base+72(FP), R12
+	ADDQ    R10, R12
+	XORQ    R11, R11
+	CMPQ    R11, DX
+	JGE     summed53
+
+column52:
+	VMOVUPD      (R12), Z12
+	VMOVUPD      64(R12), Z13
+	VBROADCASTSD (AX)(R11*8), Z14
+	VFMADD231PD  Z12, Z14, Z0
+	VFMADD231PD  Z13, Z14, Z1
+	VBROADCASTSD (BX)(R11*8), Z14
+	VFMADD231PD  Z12, Z14, Z2
+	VFMADD231PD  Z13, Z14, Z3
+	VBROADCASTSD (SI)(R11*8), Z14
+	VFMADD231PD  Z12, Z14, Z4
+	VFMADD231PD  Z13, Z14, Z5
+	VBROADCASTSD (DI)(R11*8), Z14
+	VFMADD231PD  Z12, Z14, Z6
+	VFMADD231PD  Z13, Z14, Z7
+	VBROADCASTSD (R8)(R11*8), Z14
+	VFMADD231PD  Z12, Z14, Z8
+	VFMADD231PD  Z13, Z14, Z9
+	VBROADCASTSD (R9)(R11*8), Z14
+	VFMADD231PD  Z12, Z14, Z10
+	VFMADD231PD  Z13, Z14, Z11
+	ADDQ         CX, R12
+	INCQ         R11
+	CMPQ         R11, DX
+	JLT          column52
+
+summed53:
+	MOVQ    dst_base+0(FP), R11
+	MOVQ    ld+24(FP), R12
+	SHLQ    $0x03, R12
+	MOVQ    rows+64(FP), R13
+	VMOVUPD Z0, (R11)(R10*1)
+	VMOVUPD Z1, 64(R11)(R10*1)
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x01
+	CMOVQGT R11, R14
+	VMOVUPD Z2, (R14)(R10*1)
+	VMOVUPD Z3, 64(R14)(R10*1)
+	MOVQ    R14, R11
+	LEAQ    (R14)(R12*1), R14
+	CMPQ    R13, $0x02
+	CMOVQGT R14, R11
+	VMOVUPD Z4, (R11)(R10*1)
+	VMOVUPD Z5, 64(R11)(R10*1)
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x03
+	CMOVQGT R11, R14
+	VMOVUPD Z6, (R14)(R10*1)
+	VMOVUPD Z7, 64(R14)(R10*1)
+	MOVQ    R14, R11
+	LEAQ    (R14)(R12*1), R14
+	CMPQ    R13, $0x04
+	CMOVQGT R14, R11
+	VMOVUPD Z8, (R11)(R10*1)
+	VMOVUPD Z9, 64(R11)(R10*1)
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x05
+	CMOVQGT R11, R14
+	VMOVUPD Z10, (R14)(R10*1)
+	VMOVUPD Z11, 64(R14)(R10*1)
+	ADDQ    $0x00000080, R10
+	JMP     block49
+
+rest50:
+	VZEROUPPER
+	RET
+
 // func sumF64AVX512(x []float64) float64
 // Requires: AVX, AVX512DQ, AVX512F, SSE2
 TEXT ·sumF64AVX512(SB), NOSPLIT, $0-32
@@ -2858,10 +3154,10 @@ TEXT ·sumF64AVX512(SB), NOSPLIT, $0-32
 	VXORPD Z3, Z3, Z3
 	XORQ   DX, DX
 
-block49:
+block54:
 	LEAQ    256(DX), BX
 	CMPQ    BX, CX
-	JGT     rest50
+	JGT     rest55
 	VMOVUPD (AX)(DX*1), Z4
 	VADDPD  Z4, Z0, Z0
 	VMOVUPD 64(AX)(DX*1), Z4
@@ -2871,9 +3167,9 @@ block49:
 	VMOVUPD 192(AX)(DX*1), Z4
 	VADDPD  Z4, Z3, Z3
 	ADDQ    $0x00000100, DX
-	JMP     block49
+	JMP     block54
 
-rest50:
+rest55:
 	VADDPD        Z3, Z0, Z0
 	VADDPD        Z2, Z1, Z1
 	VADDPD        Z1, Z0, Z0
@@ -2899,10 +3195,10 @@ TEXT ·maxOfF64AVX512(SB), NOSPLIT, $0-32
 	VMOVUPD minusInfF64AVX512<>+0(SB), Z3
 	XORQ    DX, DX
 
-block52:
+block57:
 	LEAQ    256(DX), BX
 	CMPQ    BX, CX
-	JGT     rest53
+	JGT     rest58
 	VMOVUPD (AX)(DX*1), Z4
 	VMAXPD  Z0, Z4, Z5
 	VMAXPD  Z4, Z0, Z0
@@ -2920,9 +3216,9 @@ block52:
 	VMAXPD  Z4, Z3, Z3
 	VORPD   Z5, Z3, Z3
 	ADDQ    $0x00000100, DX
-	JMP     block52
+	JMP     block57
 
-rest53:
+rest58:
 	VMAXPD        Z0, Z3, Z4
 	VMAXPD        Z3, Z0, Z0
 	VORPD         Z4, Z0, Z0
@@ -2976,7 +3272,7 @@ TEXT ·peakF64AVX512(SB), NOSPLIT, $0-16
 	VXORPD  Z11, Z11, Z11
 	VMOVUPD exp2c0F64AVX512<>+0(SB), Z12
 
-round55:
+round60:
 	VFMADD231PD   Z12, Z12, Z0
 	VFMADD231PD   Z12, Z12, Z1
 	VFMADD231PD   Z12, Z12, Z2
@@ -2990,7 +3286,7 @@ round55:
 	VFMADD231PD   Z12, Z12, Z10
 	VFMADD231PD   Z12, Z12, Z11
 	DECQ          AX
-	JNZ           round55
+	JNZ           round60
 	VADDPD        Z11, Z0, Z0
 	VADDPD        Z10, Z1, Z1
 	VADDPD        Z9, Z2, Z2
@@ -3774,6 +4070,107 @@ DATA exp2highF32AVX2<>+24(SB)/4, $0x43000000
 DATA exp2highF32AVX2<>+28(SB)/4, $0x43000000
 GLOBL exp2highF32AVX2<>(SB), RODATA|NOPTR, $32
 
+// func expRowNarrowF32AVX2(dst []float32, c []float64, h []float64, scale float64, shift float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·expRowNarrowF32AVX2(SB), NOSPLIT, $0-88
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         c_base+24(FP), CX
+	MOVQ         h_base+48(FP), DX
+	MOVQ         dst_len+8(FP), BX
+	SHLQ         $0x02, BX
+	VBROADCASTSD scale+72(FP), Y0
+	VBROADCASTSD shift+80(FP), Y1
+	VMOVUPS      exp2lowF32AVX2<>+0(SB), Y2
+	VMOVUPS      exp2highF32AVX2<>+0(SB), Y2
+	VMOVUPD      narrowLowF32AVX2<>+0(SB), Y2
+	VMOVUPD      narrowHighF32AVX2<>+0(SB), Y7
+	XORQ         SI, SI
+
+block34:
+	LEAQ         64(SI), DI
+	CMPQ         DI, BX
+	JGT          rest35
+	VMOVUPD      (CX)(SI*2), Y8
+	VFNMADD213PD (DX)(SI*2), Y0, Y8
+	VADDPD       Y1, Y8, Y8
+	VMAXPD       Y8, Y2, Y8
+	VMINPD       Y8, Y7, Y8
+	VROUNDPD     $0x09, Y8, Y9
+	VSUBPD       Y9, Y8, Y8
+	VMOVUPD      32(CX)(SI*2), Y10
+	VFNMADD213PD 32(DX)(SI*2), Y0, Y10
+	VADDPD       Y1, Y10, Y10
+	VMAXPD       Y10, Y2, Y10
+	VMINPD       Y10, Y7, Y10
+	VROUNDPD     $0x09, Y10, Y11
+	VSUBPD       Y11, Y10, Y10
+	VCVTPD2PSY   Y8, X3
+	VCVTPD2PSY   Y10, X4
+	VINSERTF128  $0x01, X4, Y3, Y3
+	VCVTPD2PSY   Y9, X5
+	VCVTPD2PSY   Y11, X4
+	VINSERTF128  $0x01, X4, Y5, Y5
+	VMOVUPD      64(CX)(SI*2), Y8
+	VFNMADD213PD 64(DX)(SI*2), Y0, Y8
+	VADDPD       Y1, Y8, Y8
+	VMAXPD       Y8, Y2, Y8
+	VMINPD       Y8, Y7, Y8
+	VROUNDPD     $0x09, Y8, Y9
+	VSUBPD       Y9, Y8, Y8
+	VMOVUPD      96(CX)(SI*2), Y10
+	VFNMADD213PD 96(DX)(SI*2), Y0, Y10
+	VADDPD       Y1, Y10, Y10
+	VMAXPD       Y10, Y2, Y10
+	VMINPD       Y10, Y7, Y10
+	VROUNDPD     $0x09, Y10, Y11
+	VSUBPD       Y11, Y10, Y10
+	VCVTPD2PSY   Y8, X4
+	VCVTPD2PSY   Y10, X6
+	VINSERTF128  $0x01, X6, Y4, Y4
+	VCVTPD2PSY   Y9, X6
+	VCVTPD2PSY   Y11, X8
+	VINSERTF128  $0x01, X8, Y6, Y6
+	VMOVUPS      exp2c6F32AVX2<>+0(SB), Y8
+	VMOVUPS      exp2c6F32AVX2<>+0(SB), Y9
+	VFMADD213PS  exp2c5F32AVX2<>+0(SB), Y3, Y8
+	VFMADD213PS  exp2c5F32AVX2<>+0(SB), Y4, Y9
+	VFMADD213PS  exp2c4F32AVX2<>+0(SB), Y3, Y8
+	VFMADD213PS  exp2c4F32AVX2<>+0(SB), Y4, Y9
+	VFMADD213PS  exp2c3F32AVX2<>+0(SB), Y3, Y8
+	VFMADD213PS  exp2c3F32AVX2<>+0(SB), Y4, Y9
+	VFMADD213PS  exp2c2F32AVX2<>+0(SB), Y3, Y8
+	VFMADD213PS  exp2c2F32AVX2<>+0(SB), Y4, Y9
+	VFMADD213PS  exp2c1F32AVX2<>+0(SB), Y3, Y8
+	VFMADD213PS  exp2c1F32AVX2<>+0(SB), Y4, Y9
+	VFMADD213PS  exp2c0F32AVX2<>+0(SB), Y3, Y8
+	VFMADD213PS  exp2c0F32AVX2<>+0(SB), Y4, Y9
+	VADDPS       exp2magicF32AVX2<>+0(SB), Y5, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VMULPS       Y10, Y8, Y8
+	VMOVUPS      Y8, (AX)(SI*1)
+	VADDPS       exp2magicF32AVX2<>+0(SB), Y6, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VMOVUPS      Y9, 32(AX)(SI*1)
+	ADDQ         $0x00000040, SI
+	JMP          block34
+
+rest35:
+	VZEROUPPER
+	RET
+
+DATA narrowLowF32AVX2<>+0(SB)/8, $0xc05fc00000000000
+DATA narrowLowF32AVX2<>+8(SB)/8, $0xc05fc00000000000
+DATA narrowLowF32AVX2<>+16(SB)/8, $0xc05fc00000000000
+DATA narrowLowF32AVX2<>+24(SB)/8, $0xc05fc00000000000
+GLOBL narrowLowF32AVX2<>(SB), RODATA|NOPTR, $32
+
+DATA narrowHighF32AVX2<>+0(SB)/8, $0x4060000000000000
+DATA narrowHighF32AVX2<>+8(SB)/8, $0x4060000000000000
+DATA narrowHighF32AVX2<>+16(SB)/8, $0x4060000000000000
+DATA narrowHighF32AVX2<>+24(SB)/8, $0x4060000000000000
+GLOBL narrowHighF32AVX2<>(SB), RODATA|NOPTR, $32
+
 // func dotBlockF32AVX2(dst []float32, k []float32, ld int, v []float32)
 // Requires: AVX, FMA3
 TEXT ·dotBlockF32AVX2(SB), NOSPLIT, $0-80
@@ -3794,10 +4191,10 @@ TEXT ·dotBlockF32AVX2(SB), NOSPLIT, $0-80
 	VXORPS Y7, Y7, Y7
 	XORQ   SI, SI
 
-block34:
+block37:
 	LEAQ        128(SI), DI
 	CMPQ        DI, BX
-	JGT         rest35
+	JGT         rest38
 	VMOVUPS     (DX)(SI*1), Y8
 	VFMADD231PS (AX)(SI*1), Y8, Y0
 	VFMADD231PS (CX)(SI*1), Y8, Y4
@@ -3811,9 +4208,9 @@ block34:
 	VFMADD231PS 96(AX)(SI*1), Y8, Y3
 	VFMADD231PS 96(CX)(SI*1), Y8, Y7
 	ADDQ        $0x00000080, SI
-	JMP         block34
+	JMP         block37
 
-rest35:
+rest38:
 	MOVQ         dst_base+0(FP), AX
 	VADDPS       Y3, Y0, Y0
 	VADDPS       Y2, Y1, Y1
@@ -3851,10 +4248,10 @@ TEXT ·dotF32AVX2(SB), NOSPLIT, $0-52
 	VXORPS Y3, Y3, Y3
 	XORQ   BX, BX
 
-block37:
+block40:
 	LEAQ        128(BX), SI
 	CMPQ        SI, DX
-	JGT         rest38
+	JGT         rest41
 	VMOVUPS     (CX)(BX*1), Y4
 	VFMADD231PS (AX)(BX*1), Y4, Y0
 	VMOVUPS     32(CX)(BX*1), Y4
@@ -3864,9 +4261,9 @@ block37:
 	VMOVUPS     96(CX)(BX*1), Y4
 	VFMADD231PS 96(AX)(BX*1), Y4, Y3
 	ADDQ        $0x00000080, BX
-	JMP         block37
+	JMP         block40
 
-rest38:
+rest41:
 	VADDPS       Y3, Y0, Y0
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y1, Y0, Y0
@@ -3895,10 +4292,10 @@ TEXT ·addRowsF32AVX2(SB), NOSPLIT, $0-80
 	VBROADCASTSS 4(DX), Y1
 	XORQ         DX, DX
 
-block40:
+block43:
 	LEAQ        128(DX), DI
 	CMPQ        DI, CX
-	JGT         rest41
+	JGT         rest44
 	VMOVUPS     (AX)(DX*1), Y2
 	VMOVUPS     32(AX)(DX*1), Y3
 	VMOVUPS     64(AX)(DX*1), Y4
@@ -3916,9 +4313,9 @@ block40:
 	VMOVUPS     Y4, 64(AX)(DX*1)
 	VMOVUPS     Y5, 96(AX)(DX*1)
 	ADDQ        $0x00000080, DX
-	JMP         block40
+	JMP         block43
 
-rest41:
+rest44:
 	VZEROUPPER
 	RET
 
@@ -3932,10 +4329,10 @@ TEXT ·addScaledF32AVX2(SB), NOSPLIT, $0-56
 	MOVQ         x_base+32(FP), DX
 	XORQ         BX, BX
 
-block43:
+block46:
 	LEAQ        128(BX), SI
 	CMPQ        SI, CX
-	JGT         rest44
+	JGT         rest47
 	VMOVUPS     (AX)(BX*1), Y1
 	VFMADD231PS (DX)(BX*1), Y0, Y1
 	VMOVUPS     32(AX)(BX*1), Y2
@@ -3949,9 +4346,157 @@ block43:
 	VMOVUPS     Y3, 64(AX)(BX*1)
 	VMOVUPS     Y4, 96(AX)(BX*1)
 	ADDQ        $0x00000080, BX
-	JMP         block43
+	JMP         block46
 
-rest44:
+rest47:
+	VZEROUPPER
+	RET
+
+// func imagesF32AVX2(dst []float32, ld int, w []float32, ldw int, rows int, y []float32, d int, count int)
+// Requires: AVX, CMOV, FMA3
+TEXT ·imagesF32AVX2(SB), NOSPLIT, $0-112
+	MOVQ    w_base+32(FP), AX
+	MOVQ    ldw+56(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    rows+64(FP), DX
+	MOVQ    AX, BX
+	LEAQ    (AX)(CX*1), SI
+	CMPQ    DX, $0x01
+	CMOVQGT SI, BX
+	MOVQ    BX, SI
+	LEAQ    (BX)(CX*1), DI
+	CMPQ    DX, $0x02
+	CMOVQGT DI, SI
+	MOVQ    SI, DI
+	LEAQ    (SI)(CX*1), R8
+	CMPQ    DX, $0x03
+	CMOVQGT R8, DI
+	MOVQ    DI, R8
+	LEAQ    (DI)(CX*1), R9
+	CMPQ    DX, $0x04
+	CMOVQGT R9, R8
+	MOVQ    R8, R9
+	LEAQ    (R8)(CX*1), CX
+	CMPQ    DX, $0x05
+	CMOVQGT CX, R9
+	MOVQ    d+96(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    count+104(FP), DX
+	XORQ    R10, R10
+
+block49:
+	LEAQ    64(R10), R11
+	CMPQ    R11, CX
+	JGT     rest50
+	MOVQ    dst_base+0(FP), R11
+	MOVQ    ld+24(FP), R12
+	SHLQ    $0x02, R12
+	MOVQ    rows+64(FP), R13
+	VMOVUPS (R11)(R10*1), Y0
+	VMOVUPS 32(R11)(R10*1), Y1
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x01
+	CMOVQGT R11, R14
+	VMOVUPS (R14)(R10*1), Y2
+	VMOVUPS 32(R14)(R10*1), Y3
+	MOVQ    R14, R11
+	LEAQ    (R14)(R12*1), R14
+	CMPQ    R13, $0x02
+	CMOVQGT R14, R11
+	VMOVUPS (R11)(R10*1), Y4
+	VMOVUPS 32(R11)(R10*1), Y5
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x03
+	CMOVQGT R11, R14
+	VMOVUPS (R14)(R10*1), Y6
+	VMOVUPS 32(R14)(R10*1), Y7
+	MOVQ    R14, R11
+	LEAQ    (R14)(R12*1), R14
+	CMPQ    R13, $0x04
+	CMOVQGT R14, R11
+	VMOVUPS (R11)(R10*1), Y8
+	VMOVUPS 32(R11)(R10*1), Y9
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x05
+	CMOVQGT R11, R14
+	VMOVUPS (R14)(R10*1), Y10
+	VMOVUPS 32(R14)(R10*1), Y11
+	MOVQ    y_base+72(FP), R12
+	ADDQ    R10, R12
+	XORQ    R11, R11
+	CMPQ    R11, DX
+	JGE     summed53
+
+column52:
+	VMOVUPS      (R12), Y12
+	VMOVUPS      32(R12), Y13
+	VBROADCASTSS (AX)(R11*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (BX)(R11*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (SI)(R11*4), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DI)(R11*4), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R8)(R11*4), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R9)(R11*4), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         CX, R12
+	INCQ         R11
+	CMPQ         R11, DX
+	JLT          column52
+
+summed53:
+	MOVQ    dst_base+0(FP), R11
+	MOVQ    ld+24(FP), R12
+	SHLQ    $0x02, R12
+	MOVQ    rows+64(FP), R13
+	VMOVUPS Y0, (R11)(R10*1)
+	VMOVUPS Y1, 32(R11)(R10*1)
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x01
+	CMOVQGT R11, R14
+	VMOVUPS Y2, (R14)(R10*1)
+	VMOVUPS Y3, 32(R14)(R10*1)
+	MOVQ    R14, R11
+	LEAQ    (R14)(R12*1), R14
+	CMPQ    R13, $0x02
+	CMOVQGT R14, R11
+	VMOVUPS Y4, (R11)(R10*1)
+	VMOVUPS Y5, 32(R11)(R10*1)
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x03
+	CMOVQGT R11, R14
+	VMOVUPS Y6, (R14)(R10*1)
+	VMOVUPS Y7, 32(R14)(R10*1)
+	MOVQ    R14, R11
+	LEAQ    (R14)(R12*1), R14
+	CMPQ    R13, $0x04
+	CMOVQGT R14, R11
+	VMOVUPS Y8, (R11)(R10*1)
+	VMOVUPS Y9, 32(R11)(R10*1)
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x05
+	CMOVQGT R11, R14
+	VMOVUPS Y10, (R14)(R10*1)
+	VMOVUPS Y11, 32(R14)(R10*1)
+	ADDQ    $0x00000040, R10
+	JMP     block49
+
+rest50:
 	VZEROUPPER
 	RET
 
@@ -3967,10 +4512,10 @@ TEXT ·sumF32AVX2(SB), NOSPLIT, $0-28
 	VXORPS Y3, Y3, Y3
 	XORQ   DX, DX
 
-block46:
+block54:
 	LEAQ    128(DX), BX
 	CMPQ    BX, CX
-	JGT     rest47
+	JGT     rest55
 	VMOVUPS (AX)(DX*1), Y4
 	VADDPS  Y4, Y0, Y0
 	VMOVUPS 32(AX)(DX*1), Y4
@@ -3980,9 +4525,9 @@ block46:
 	VMOVUPS 96(AX)(DX*1), Y4
 	VADDPS  Y4, Y3, Y3
 	ADDQ    $0x00000080, DX
-	JMP     block46
+	JMP     block54
 
-rest47:
+rest55:
 	VADDPS       Y3, Y0, Y0
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y1, Y0, Y0
@@ -4008,10 +4553,10 @@ TEXT ·maxOfF32AVX2(SB), NOSPLIT, $0-28
 	VMOVUPS minusInfF32AVX2<>+0(SB), Y3
 	XORQ    DX, DX
 
-block49:
+block57:
 	LEAQ    128(DX), BX
 	CMPQ    BX, CX
-	JGT     rest50
+	JGT     rest58
 	VMOVUPS (AX)(DX*1), Y4
 	VMAXPS  Y0, Y4, Y5
 	VMAXPS  Y4, Y0, Y0
@@ -4029,9 +4574,9 @@ block49:
 	VMAXPS  Y4, Y3, Y3
 	VORPS   Y5, Y3, Y3
 	ADDQ    $0x00000080, DX
-	JMP     block49
+	JMP     block57
 
-rest50:
+rest58:
 	VMAXPS       Y0, Y3, Y4
 	VMAXPS       Y3, Y0, Y0
 	VORPS        Y4, Y0, Y0
@@ -4085,7 +4630,7 @@ TEXT ·peakF32AVX2(SB), NOSPLIT, $0-12
 	VXORPS  Y11, Y11, Y11
 	VMOVUPS exp2c0F32AVX2<>+0(SB), Y12
 
-round52:
+round60:
 	VFMADD231PS  Y12, Y12, Y0
 	VFMADD231PS  Y12, Y12, Y1
 	VFMADD231PS  Y12, Y12, Y2
@@ -4099,7 +4644,7 @@ round52:
 	VFMADD231PS  Y12, Y12, Y10
 	VFMADD231PS  Y12, Y12, Y11
 	DECQ         AX
-	JNZ          round52
+	JNZ          round60
 	VADDPS       Y11, Y0, Y0
 	VADDPS       Y10, Y1, Y1
 	VADDPS       Y9, Y2, Y2
@@ -5087,6 +5632,106 @@ end34:
 	VZEROUPPER
 	RET
 
+// func expRowNarrowF32AVX512(dst []float32, c []float64, h []float64, scale float64, shift float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·expRowNarrowF32AVX512(SB), NOSPLIT, $0-88
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         c_base+24(FP), CX
+	MOVQ         h_base+48(FP), DX
+	MOVQ         dst_len+8(FP), BX
+	SHLQ         $0x02, BX
+	VBROADCASTSD scale+72(FP), Z0
+	VBROADCASTSD shift+80(FP), Z1
+	VMOVUPS      exp2c0F32AVX512<>+0(SB), Z2
+	VMOVUPS      exp2c1F32AVX512<>+0(SB), Z3
+	VMOVUPS      exp2c2F32AVX512<>+0(SB), Z4
+	VMOVUPS      exp2c3F32AVX512<>+0(SB), Z5
+	VMOVUPS      exp2c4F32AVX512<>+0(SB), Z6
+	VMOVUPS      exp2c5F32AVX512<>+0(SB), Z7
+	VMOVUPS      exp2c6F32AVX512<>+0(SB), Z8
+	XORQ         SI, SI
+
+block35:
+	LEAQ         128(SI), DI
+	CMPQ         DI, BX
+	JGT          rest36
+	VMOVUPD      (CX)(SI*2), Z8
+	VFNMADD213PD (DX)(SI*2), Z0, Z8
+	VADDPD       Z1, Z8, Z8
+	VRNDSCALEPD  $0x09, Z8, Z13
+	VREDUCEPD    $0x01, Z8, Z8
+	VMOVUPD      64(CX)(SI*2), Z14
+	VFNMADD213PD 64(DX)(SI*2), Z0, Z14
+	VADDPD       Z1, Z14, Z14
+	VRNDSCALEPD  $0x09, Z14, Z15
+	VREDUCEPD    $0x01, Z14, Z14
+	VCVTPD2PS    Z8, Y9
+	VCVTPD2PS    Z14, Y8
+	VINSERTF32X8 $0x01, Y8, Z9, Z9
+	VCVTPD2PS    Z13, Y11
+	VCVTPD2PS    Z15, Y8
+	VINSERTF32X8 $0x01, Y8, Z11, Z11
+	VMOVUPD      128(CX)(SI*2), Z8
+	VFNMADD213PD 128(DX)(SI*2), Z0, Z8
+	VADDPD       Z1, Z8, Z8
+	VRNDSCALEPD  $0x09, Z8, Z13
+	VREDUCEPD    $0x01, Z8, Z8
+	VMOVUPD      192(CX)(SI*2), Z14
+	VFNMADD213PD 192(DX)(SI*2), Z0, Z14
+	VADDPD       Z1, Z14, Z14
+	VRNDSCALEPD  $0x09, Z14, Z15
+	VREDUCEPD    $0x01, Z14, Z14
+	VCVTPD2PS    Z8, Y10
+	VCVTPD2PS    Z14, Y8
+	VINSERTF32X8 $0x01, Y8, Z10, Z10
+	VCVTPD2PS    Z13, Y12
+	VCVTPD2PS    Z15, Y8
+	VINSERTF32X8 $0x01, Y8, Z12, Z12
+	VMOVUPS      exp2c6F32AVX512<>+0(SB), Z8
+	VMOVUPS      exp2c6F32AVX512<>+0(SB), Z13
+	VFMADD213PS  Z7, Z9, Z8
+	VFMADD213PS  Z7, Z10, Z13
+	VFMADD213PS  Z6, Z9, Z8
+	VFMADD213PS  Z6, Z10, Z13
+	VFMADD213PS  Z5, Z9, Z8
+	VFMADD213PS  Z5, Z10, Z13
+	VFMADD213PS  Z4, Z9, Z8
+	VFMADD213PS  Z4, Z10, Z13
+	VFMADD213PS  Z3, Z9, Z8
+	VFMADD213PS  Z3, Z10, Z13
+	VFMADD213PS  Z2, Z9, Z8
+	VFMADD213PS  Z2, Z10, Z13
+	VCMPPS       $0x15, narrowNormalF32AVX512<>+0(SB), Z11, K1
+	VSCALEFPS.Z  Z11, Z8, K1, Z8
+	VMOVUPS      Z8, (AX)(SI*1)
+	VCMPPS       $0x15, narrowNormalF32AVX512<>+0(SB), Z12, K1
+	VSCALEFPS.Z  Z12, Z13, K1, Z13
+	VMOVUPS      Z13, 64(AX)(SI*1)
+	ADDQ         $0x00000080, SI
+	JMP          block35
+
+rest36:
+	VZEROUPPER
+	RET
+
+DATA narrowNormalF32AVX512<>+0(SB)/4, $0xc2fc0000
+DATA narrowNormalF32AVX512<>+4(SB)/4, $0xc2fc0000
+DATA narrowNormalF32AVX512<>+8(SB)/4, $0xc2fc0000
+DATA narrowNormalF32AVX512<>+12(SB)/4, $0xc2fc0000
+DATA narrowNormalF32AVX512<>+16(SB)/4, $0xc2fc0000
+DATA narrowNormalF32AVX512<>+20(SB)/4, $0xc2fc0000
+DATA narrowNormalF32AVX512<>+24(SB)/4, $0xc2fc0000
+DATA narrowNormalF32AVX512<>+28(SB)/4, $0xc2fc0000
+DATA narrowNormalF32AVX512<>+32(SB)/4, $0xc2fc0000
+DATA narrowNormalF32AVX512<>+36(SB)/4, $0xc2fc0000
+DATA narrowNormalF32AVX512<>+40(SB)/4, $0xc2fc0000
+DATA narrowNormalF32AVX512<>+44(SB)/4, $0xc2fc0000
+DATA narrowNormalF32AVX512<>+48(SB)/4, $0xc2fc0000
+DATA narrowNormalF32AVX512<>+52(SB)/4, $0xc2fc0000
+DATA narrowNormalF32AVX512<>+56(SB)/4, $0xc2fc0000
+DATA narrowNormalF32AVX512<>+60(SB)/4, $0xc2fc0000
+GLOBL narrowNormalF32AVX512<>(SB), RODATA|NOPTR, $64
+
 // func dotBlockF32AVX512(dst []float32, k []float32, ld int, v []float32)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·dotBlockF32AVX512(SB), NOSPLIT, $0-80
@@ -5117,10 +5762,10 @@ TEXT ·dotBlockF32AVX512(SB), NOSPLIT, $0-80
 	VXORPS Z15, Z15, Z15
 	XORQ   R8, R8
 
-block35:
+block38:
 	LEAQ        256(R8), R9
 	CMPQ        R9, DI
-	JGT         rest36
+	JGT         rest39
 	VMOVUPS     (SI)(R8*1), Z16
 	VFMADD231PS (AX)(R8*1), Z16, Z0
 	VFMADD231PS (DX)(R8*1), Z16, Z4
@@ -5142,11 +5787,11 @@ block35:
 	VFMADD231PS 192(BX)(R8*1), Z16, Z11
 	VFMADD231PS 192(CX)(R8*1), Z16, Z15
 	ADDQ        $0x00000100, R8
-	JMP         block35
+	JMP         block38
 
-rest36:
+rest39:
 	CMPQ        R8, DI
-	JGE         end37
+	JGE         end40
 	VMOVUPS     (SI)(R8*1), Z16
 	VFMADD231PS (AX)(R8*1), Z16, Z0
 	VFMADD231PS (DX)(R8*1), Z16, Z4
@@ -5158,7 +5803,7 @@ rest36:
 	VFMADD231PS 64(BX)(R8*1), Z16, Z9
 	VFMADD231PS 64(CX)(R8*1), Z16, Z13
 
-end37:
+end40:
 	MOVQ          dst_base+0(FP), AX
 	VADDPS        Z3, Z0, Z0
 	VADDPS        Z2, Z1, Z1
@@ -5224,10 +5869,10 @@ TEXT ·dotF32AVX512(SB), NOSPLIT, $0-52
 	VXORPS Z3, Z3, Z3
 	XORQ   BX, BX
 
-block38:
+block41:
 	LEAQ        256(BX), SI
 	CMPQ        SI, DX
-	JGT         rest39
+	JGT         rest42
 	VMOVUPS     (CX)(BX*1), Z4
 	VFMADD231PS (AX)(BX*1), Z4, Z0
 	VMOVUPS     64(CX)(BX*1), Z4
@@ -5237,17 +5882,17 @@ block38:
 	VMOVUPS     192(CX)(BX*1), Z4
 	VFMADD231PS 192(AX)(BX*1), Z4, Z3
 	ADDQ        $0x00000100, BX
-	JMP         block38
+	JMP         block41
 
-rest39:
+rest42:
 	CMPQ        BX, DX
-	JGE         end40
+	JGE         end43
 	VMOVUPS     (CX)(BX*1), Z4
 	VFMADD231PS (AX)(BX*1), Z4, Z0
 	VMOVUPS     64(CX)(BX*1), Z4
 	VFMADD231PS 64(AX)(BX*1), Z4, Z1
 
-end40:
+end43:
 	VADDPS        Z3, Z0, Z0
 	VADDPS        Z2, Z1, Z1
 	VADDPS        Z1, Z0, Z0
@@ -5282,10 +5927,10 @@ TEXT ·addRowsF32AVX512(SB), NOSPLIT, $0-80
 	VBROADCASTSS 12(DX), Z3
 	XORQ         DX, DX
 
-block41:
+block44:
 	LEAQ        256(DX), R9
 	CMPQ        R9, CX
-	JGT         rest42
+	JGT         rest45
 	VMOVUPS     (AX)(DX*1), Z4
 	VMOVUPS     64(AX)(DX*1), Z5
 	VMOVUPS     128(AX)(DX*1), Z6
@@ -5311,11 +5956,11 @@ block41:
 	VMOVUPS     Z6, 128(AX)(DX*1)
 	VMOVUPS     Z7, 192(AX)(DX*1)
 	ADDQ        $0x00000100, DX
-	JMP         block41
+	JMP         block44
 
-rest42:
+rest45:
 	CMPQ        DX, CX
-	JGE         end43
+	JGE         end46
 	VMOVUPS     (AX)(DX*1), Z4
 	VMOVUPS     64(AX)(DX*1), Z5
 	VFMADD231PS (BX)(DX*1), Z0, Z4
@@ -5329,7 +5974,7 @@ rest42:
 	VMOVUPS     Z4, (AX)(DX*1)
 	VMOVUPS     Z5, 64(AX)(DX*1)
 
-end43:
+end46:
 	VZEROUPPER
 	RET
 
@@ -5343,10 +5988,10 @@ TEXT ·addScaledF32AVX512(SB), NOSPLIT, $0-56
 	MOVQ         x_base+32(FP), DX
 	XORQ         BX, BX
 
-block44:
+block47:
 	LEAQ        256(BX), SI
 	CMPQ        SI, CX
-	JGT         rest45
+	JGT         rest48
 	VMOVUPS     (AX)(BX*1), Z1
 	VFMADD231PS (DX)(BX*1), Z0, Z1
 	VMOVUPS     64(AX)(BX*1), Z2
@@ -5360,11 +6005,11 @@ block44:
 	VMOVUPS     Z3, 128(AX)(BX*1)
 	VMOVUPS     Z4, 192(AX)(BX*1)
 	ADDQ        $0x00000100, BX
-	JMP         block44
+	JMP         block47
 
-rest45:
+rest48:
 	CMPQ        BX, CX
-	JGE         end46
+	JGE         end49
 	VMOVUPS     (AX)(BX*1), Z1
 	VFMADD231PS (DX)(BX*1), Z0, Z1
 	VMOVUPS     64(AX)(BX*1), Z2
@@ -5372,7 +6017,245 @@ rest45:
 	VMOVUPS     Z1, (AX)(BX*1)
 	VMOVUPS     Z2, 64(AX)(BX*1)
 
-end46:
+end49:
+	VZEROUPPER
+	RET
+
+// func imagesF32AVX512(dst []float32, ld int, w []float32, ldw int, rows int, y []float32, d int, count int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·imagesF32AVX512(SB), NOSPLIT, $0-112
+	MOVQ    w_base+32(FP), AX
+	MOVQ    ldw+56(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    rows+64(FP), DX
+	MOVQ    AX, BX
+	LEAQ    (AX)(CX*1), SI
+	CMPQ    DX, $0x01
+	CMOVQGT SI, BX
+	MOVQ    BX, SI
+	LEAQ    (BX)(CX*1), DI
+	CMPQ    DX, $0x02
+	CMOVQGT DI, SI
+	MOVQ    SI, DI
+	LEAQ    (SI)(CX*1), R8
+	CMPQ    DX, $0x03
+	CMOVQGT R8, DI
+	MOVQ    DI, R8
+	LEAQ    (DI)(CX*1), R9
+	CMPQ    DX, $0x04
+	CMOVQGT R9, R8
+	MOVQ    R8, R9
+	LEAQ    (R8)(CX*1), CX
+	CMPQ    DX, $0x05
+	CMOVQGT CX, R9
+	MOVQ    d+96(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    count+104(FP), DX
+	XORQ    R10, R10
+
+block50:
+	LEAQ    128(R10), R11
+	CMPQ    R11, CX
+	JGT     rest51
+	MOVQ    dst_base+0(FP), R11
+	MOVQ    ld+24(FP), R12
+	SHLQ    $0x02, R12
+	MOVQ    rows+64(FP), R13
+	VMOVUPS (R11)(R10*1), Z0
+	VMOVUPS 64(R11)(R10*1), Z1
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x01
+	CMOVQGT R11, R14
+	VMOVUPS (R14)(R10*1), Z2
+	VMOVUPS 64(R14)(R10*1), Z3
+	MOVQ    R14, R11
+	LEAQ    (R14)(R12*1), R14
+	CMPQ    R13, $0x02
+	CMOVQGT R14, R11
+	VMOVUPS (R11)(R10*1), Z4
+	VMOVUPS 64(R11)(R10*1), Z5
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x03
+	CMOVQGT R11, R14
+	VMOVUPS (R14)(R10*1), Z6
+	VMOVUPS 64(R14)(R10*1), Z7
+	MOVQ    R14, R11
+	LEAQ    (R14)(R12*1), R14
+	CMPQ    R13, $0x04
+	CMOVQGT R14, R11
+	VMOVUPS (R11)(R10*1), Z8
+	VMOVUPS 64(R11)(R10*1), Z9
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x05
+	CMOVQGT R11, R14
+	VMOVUPS (R14)(R10*1), Z10
+	VMOVUPS 64(R14)(R10*1), Z11
+	MOVQ    y_base+72(FP), R12
+	ADDQ    R10, R12
+	XORQ    R11, R11
+	CMPQ    R11, DX
+	JGE     summed54
+
+column53:
+	VMOVUPS      (R12), Z12
+	VMOVUPS      64(R12), Z13
+	VBROADCASTSS (AX)(R11*4), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (BX)(R11*4), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (SI)(R11*4), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (DI)(R11*4), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (R8)(R11*4), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (R9)(R11*4), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         CX, R12
+	INCQ         R11
+	CMPQ         R11, DX
+	JLT          column53
+
+summed54:
+	MOVQ    dst_base+0(FP), R11
+	MOVQ    ld+24(FP), R12
+	SHLQ    $0x02, R12
+	MOVQ    rows+64(FP), R13
+	VMOVUPS Z0, (R11)(R10*1)
+	VMOVUPS Z1, 64(R11)(R10*1)
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x01
+	CMOVQGT R11, R14
+	VMOVUPS Z2, (R14)(R10*1)
+	VMOVUPS Z3, 64(R14)(R10*1)
+	MOVQ    R14, R11
+	LEAQ    (R14)(R12*1), R14
+	CMPQ    R13, $0x02
+	CMOVQGT R14, R11
+	VMOVUPS Z4, (R11)(R10*1)
+	VMOVUPS Z5, 64(R11)(R10*1)
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x03
+	CMOVQGT R11, R14
+	VMOVUPS Z6, (R14)(R10*1)
+	VMOVUPS Z7, 64(R14)(R10*1)
+	MOVQ    R14, R11
+	LEAQ    (R14)(R12*1), R14
+	CMPQ    R13, $0x04
+	CMOVQGT R14, R11
+	VMOVUPS Z8, (R11)(R10*1)
+	VMOVUPS Z9, 64(R11)(R10*1)
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x05
+	CMOVQGT R11, R14
+	VMOVUPS Z10, (R14)(R10*1)
+	VMOVUPS Z11, 64(R14)(R10*1)
+	ADDQ    $0x00000080, R10
+	JMP     block50
+
+rest51:
+	CMPQ    R10, CX
+	JGE     end52
+	MOVQ    dst_base+0(FP), R11
+	MOVQ    ld+24(FP), R12
+	SHLQ    $0x02, R12
+	MOVQ    rows+64(FP), R13
+	VMOVUPS (R11)(R10*1), Z0
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x01
+	CMOVQGT R11, R14
+	VMOVUPS (R14)(R10*1), Z1
+	MOVQ    R14, R11
+	LEAQ    (R14)(R12*1), R14
+	CMPQ    R13, $0x02
+	CMOVQGT R14, R11
+	VMOVUPS (R11)(R10*1), Z2
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x03
+	CMOVQGT R11, R14
+	VMOVUPS (R14)(R10*1), Z3
+	MOVQ    R14, R11
+	LEAQ    (R14)(R12*1), R14
+	CMPQ    R13, $0x04
+	CMOVQGT R14, R11
+	VMOVUPS (R11)(R10*1), Z4
+	MOVQ    R11, R14
+	LEAQ    (R11)(R12*1), R11
+	CMPQ    R13, $0x05
+	CMOVQGT R11, R14
+	VMOVUPS (R14)(R10*1), Z5
+	MOVQ    y_base+72(FP), R12
+	ADDQ    R10, R12
+	XORQ    R11, R11
+	CMPQ    R11, DX
+	JGE     summed56
+
+column55:
+	VMOVUPS      (R12), Z6
+	VBROADCASTSS (AX)(R11*4), Z7
+	VFMADD231PS  Z6, Z7, Z0
+	VBROADCASTSS (BX)(R11*4), Z7
+	VFMADD231PS  Z6, Z7, Z1
+	VBROADCASTSS (SI)(R11*4), Z7
+	VFMADD231PS  Z6, Z7, Z2
+	VBROADCASTSS (DI)(R11*4), Z7
+	VFMADD231PS  Z6, Z7, Z3
+	VBROADCASTSS (R8)(R11*4), Z7
+	VFMADD231PS  Z6, Z7, Z4
+	VBROADCASTSS (R9)(R11*4), Z7
+	VFMADD231PS  Z6, Z7, Z5
+	ADDQ         CX, R12
+	INCQ         R11
+	CMPQ         R11, DX
+	JLT          column55
+
+summed56:
+	MOVQ    dst_base+0(FP), AX
+	MOVQ    ld+24(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    rows+64(FP), DX
+	VMOVUPS Z0, (AX)(R10*1)
+	MOVQ    AX, BX
+	LEAQ    (AX)(CX*1), AX
+	CMPQ    DX, $0x01
+	CMOVQGT AX, BX
+	VMOVUPS Z1, (BX)(R10*1)
+	MOVQ    BX, AX
+	LEAQ    (BX)(CX*1), BX
+	CMPQ    DX, $0x02
+	CMOVQGT BX, AX
+	VMOVUPS Z2, (AX)(R10*1)
+	MOVQ    AX, BX
+	LEAQ    (AX)(CX*1), AX
+	CMPQ    DX, $0x03
+	CMOVQGT AX, BX
+	VMOVUPS Z3, (BX)(R10*1)
+	MOVQ    BX, AX
+	LEAQ    (BX)(CX*1), BX
+	CMPQ    DX, $0x04
+	CMOVQGT BX, AX
+	VMOVUPS Z4, (AX)(R10*1)
+	MOVQ    AX, BX
+	LEAQ    (AX)(CX*1), AX
+	CMPQ    DX, $0x05
+	CMOVQGT AX, BX
+	VMOVUPS Z5, (BX)(R10*1)
+
+end52:
 	VZEROUPPER
 	RET
 
@@ -5388,10 +6271,10 @@ TEXT ·sumF32AVX512(SB), NOSPLIT, $0-28
 	VXORPS Z3, Z3, Z3
 	XORQ   DX, DX
 
-block47:
+block57:
 	LEAQ    256(DX), BX
 	CMPQ    BX, CX
-	JGT     rest48
+	JGT     rest58
 	VMOVUPS (AX)(DX*1), Z4
 	VADDPS  Z4, Z0, Z0
 	VMOVUPS 64(AX)(DX*1), Z4
@@ -5401,17 +6284,17 @@ block47:
 	VMOVUPS 192(AX)(DX*1), Z4
 	VADDPS  Z4, Z3, Z3
 	ADDQ    $0x00000100, DX
-	JMP     block47
+	JMP     block57
 
-rest48:
+rest58:
 	CMPQ    DX, CX
-	JGE     end49
+	JGE     end59
 	VMOVUPS (AX)(DX*1), Z4
 	VADDPS  Z4, Z0, Z0
 	VMOVUPS 64(AX)(DX*1), Z4
 	VADDPS  Z4, Z1, Z1
 
-end49:
+end59:
 	VADDPS        Z3, Z0, Z0
 	VADDPS        Z2, Z1, Z1
 	VADDPS        Z1, Z0, Z0
@@ -5439,10 +6322,10 @@ TEXT ·maxOfF32AVX512(SB), NOSPLIT, $0-28
 	VMOVUPS minusInfF32AVX512<>+0(SB), Z3
 	XORQ    DX, DX
 
-block50:
+block60:
 	LEAQ    256(DX), BX
 	CMPQ    BX, CX
-	JGT     rest51
+	JGT     rest61
 	VMOVUPS (AX)(DX*1), Z4
 	VMAXPS  Z0, Z4, Z5
 	VMAXPS  Z4, Z0, Z0
@@ -5460,11 +6343,11 @@ block50:
 	VMAXPS  Z4, Z3, Z3
 	VORPS   Z5, Z3, Z3
 	ADDQ    $0x00000100, DX
-	JMP     block50
+	JMP     block60
 
-rest51:
+rest61:
 	CMPQ    DX, CX
-	JGE     end52
+	JGE     end62
 	VMOVUPS (AX)(DX*1), Z4
 	VMAXPS  Z0, Z4, Z5
 	VMAXPS  Z4, Z0, Z0
@@ -5474,7 +6357,7 @@ rest51:
 	VMAXPS  Z4, Z1, Z1
 	VORPS   Z5, Z1, Z1
 
-end52:
+end62:
 	VMAXPS        Z0, Z3, Z4
 	VMAXPS        Z3, Z0, Z0
 	VORPS         Z4, Z0, Z0
@@ -5540,7 +6423,7 @@ TEXT ·peakF32AVX512(SB), NOSPLIT, $0-12
 	VXORPS  Z11, Z11, Z11
 	VMOVUPS exp2c0F32AVX512<>+0(SB), Z12
 
-round53:
+round63:
 	VFMADD231PS   Z12, Z12, Z0
 	VFMADD231PS   Z12, Z12, Z1
 	VFMADD231PS   Z12, Z12, Z2
@@ -5554,7 +6437,7 @@ round53:
 	VFMADD231PS   Z12, Z12, Z10
 	VFMADD231PS   Z12, Z12, Z11
 	DECQ          AX
-	JNZ           round53
+	JNZ           round63
 	VADDPS        Z11, Z0, Z0
 	VADDPS        Z10, Z1, Z1
 	VADDPS        Z9, Z2, Z2

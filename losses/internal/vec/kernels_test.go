@@ -119,6 +119,11 @@ func TestLengthsThatDoNotFitPanic(t *testing.T) {
 		"too few costs":           func() { Costs(v, 32, HalfSquared, v, 3, 1, v, 32, 32) },
 		"too few coordinates":     func() { Costs(v, 32, HalfSquared, v[:1:1], 2, 1, v, 32, 32) },
 		"too few columns' points": func() { Costs(v, 32, HalfSquared, v, 2, 3, v, 32, 32) },
+		"images not padded":       func() { Images(v, 16, v, 2, 2, v, 15, 2) },
+		"too few images":          func() { Images(v[:31:31], 16, v, 2, 2, v, 16, 2) },
+		"too few image weights":   func() { Images(v, 16, v[:3:3], 2, 2, v, 16, 2) },
+		"too few image points":    func() { Images(v, 16, v, 2, 2, v[:31:31], 16, 2) },
+		"narrow of two lengths":   func() { ExpRowNarrow(make([]float32, 32), v, v, 1, 0) },
 		"too few row weights":     func() { LogSumColumns(v[:32], v[:32], v, 32, 2, 32, v[:1:1], 1) },
 	} {
 		func() {
@@ -134,7 +139,7 @@ func TestLengthsThatDoNotFitPanic(t *testing.T) {
 
 func TestKernelsDoNotAllocate(t *testing.T) {
 	each(t, func(t *testing.T) {
-		a, b, c := make([]float64, 64), make([]float64, 64), make([]float64, 64)
+		a, b, c, narrow := make([]float64, 64), make([]float64, 64), make([]float64, 64), make([]float32, 64)
 		if n := testing.AllocsPerRun(10, func() {
 			Costs(a, 32, Distance, b, 2, 2, c, 32, 32)
 			LogSumRow(a, b, 1)
@@ -143,6 +148,8 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 			LogRow(c, c)
 			Dot(a, b)
 			AddRows(a[:32], b[:2], c, 32)
+			ExpRowNarrow(narrow, a, b, 1, 0)
+			Images(a, 16, b, 2, 2, c, 16, 2)
 		}); n != 0 {
 			t.Errorf("%v allocations", n)
 		}

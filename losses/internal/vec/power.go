@@ -15,6 +15,23 @@ func genericExpRow[T Float](dst, c, h []T, scale, shift T) {
 	}
 }
 
+// ExpRowNarrow writes dst_j = 2^(h_j - c_j scale + shift), with the exponent in binary64 and only its distance from the integer below narrowed: within
+// 3e-7 of the power of the exponent as rounded in binary64, relative. It is 0 where floor(exponent) is below that of the smallest normal float32, 2^-126,
+// +Inf above the largest, NaN for NaN. The lengths are equal and a multiple of [Pad].
+func ExpRowNarrow(dst []float32, c, h []float64, scale, shift float64) {
+	checkLengths(len(dst), len(c), len(h))
+	chosen.f32.expRowNarrow(dst, c, h, scale, shift)
+}
+
+func genericExpRowNarrow(dst []float32, c, h []float64, scale, shift float64) {
+	for j := range dst {
+		dst[j] = 0
+		if t := h[j] - c[j]*scale + shift; !(t < -126) {
+			dst[j] = float32(math.Exp2(t))
+		}
+	}
+}
+
 func exp2[T Float](t T) T { return T(math.Exp2(float64(t))) }
 
 // LogRow writes the natural logarithms of x, within 2 ulps: -Inf for 0, NaN for a negative number or NaN. The lengths are equal and a multiple of [Pad].

@@ -64,6 +64,11 @@ func addRowsF64AVX2(dst []float64, u []float64, k []float64, ld int)
 //go:noescape
 func addScaledF64AVX2(dst []float64, a float64, x []float64)
 
+// imagesF64AVX2 is a few rows of Images for one instruction set.
+//
+//go:noescape
+func imagesF64AVX2(dst []float64, ld int, w []float64, ldw int, rows int, y []float64, d int, count int)
+
 // sumF64AVX2 is sum for one instruction set.
 //
 //go:noescape
@@ -139,6 +144,11 @@ func addRowsF64AVX512(dst []float64, u []float64, k []float64, ld int)
 //go:noescape
 func addScaledF64AVX512(dst []float64, a float64, x []float64)
 
+// imagesF64AVX512 is a few rows of Images for one instruction set.
+//
+//go:noescape
+func imagesF64AVX512(dst []float64, ld int, w []float64, ldw int, rows int, y []float64, d int, count int)
+
 // sumF64AVX512 is sum for one instruction set.
 //
 //go:noescape
@@ -189,6 +199,11 @@ func logSumColumnsF32AVX2(max []float32, sum []float32, c []float32, ld int, row
 //go:noescape
 func expRowF32AVX2(dst []float32, c []float32, h []float32, scale float32, shift float32)
 
+// expRowNarrowF32AVX2 is expRowNarrow for one instruction set.
+//
+//go:noescape
+func expRowNarrowF32AVX2(dst []float32, c []float64, h []float64, scale float64, shift float64)
+
 // dotBlockF32AVX2 is a few rows of DotRows for one instruction set.
 //
 //go:noescape
@@ -208,6 +223,11 @@ func addRowsF32AVX2(dst []float32, u []float32, k []float32, ld int)
 //
 //go:noescape
 func addScaledF32AVX2(dst []float32, a float32, x []float32)
+
+// imagesF32AVX2 is a few rows of Images for one instruction set.
+//
+//go:noescape
+func imagesF32AVX2(dst []float32, ld int, w []float32, ldw int, rows int, y []float32, d int, count int)
 
 // sumF32AVX2 is sum for one instruction set.
 //
@@ -259,6 +279,11 @@ func logSumColumnsF32AVX512(max []float32, sum []float32, c []float32, ld int, r
 //go:noescape
 func expRowF32AVX512(dst []float32, c []float32, h []float32, scale float32, shift float32)
 
+// expRowNarrowF32AVX512 is expRowNarrow for one instruction set.
+//
+//go:noescape
+func expRowNarrowF32AVX512(dst []float32, c []float64, h []float64, scale float64, shift float64)
+
 // dotBlockF32AVX512 is a few rows of DotRows for one instruction set.
 //
 //go:noescape
@@ -278,6 +303,11 @@ func addRowsF32AVX512(dst []float32, u []float32, k []float32, ld int)
 //
 //go:noescape
 func addScaledF32AVX512(dst []float32, a float32, x []float32)
+
+// imagesF32AVX512 is a few rows of Images for one instruction set.
+//
+//go:noescape
+func imagesF32AVX512(dst []float32, ld int, w []float32, ldw int, rows int, y []float32, d int, count int)
 
 // sumF32AVX512 is sum for one instruction set.
 //

@@ -44,12 +44,14 @@ type kernels[T Float] struct {
 	logSumRow               func(c, h []T, scale T) (max, sum T)
 	logSumColumns           func(max, sum, c []T, ld, rows, cols int, f []T, scale T)
 	expRow                  func(dst, c, h []T, scale, shift T)
-	logRow                  func(dst, x []T) // float64 only
-	linearRows              int              // of a block
+	expRowNarrow            func(dst []T, c, h []float64, scale, shift float64) // float32 only
+	logRow                  func(dst, x []T)                                    // float64 only
+	linearRows              int                                                 // of a block
 	dotBlock                func(dst, k []T, ld int, v []T)
 	dot                     func(x, y []T) T
 	addRows                 func(dst, u, k []T, ld int)
 	addScaled               func(dst []T, a T, x []T)
+	images                  func(dst []T, ld int, w []T, ldw, rows int, y []T, d, count int)
 	sum, maxOf              func(x []T) T
 }
 
@@ -75,9 +77,9 @@ func active[T Float]() *kernels[T] {
 
 // generic is the plain loops.
 func generic() implementation {
-	f64 := genericKernels[float64]()
-	f64.logRow = genericLogRow
-	return implementation{"generic", f64, genericKernels[float32]()}
+	f64, f32 := genericKernels[float64](), genericKernels[float32]()
+	f64.logRow, f32.expRowNarrow = genericLogRow, genericExpRowNarrow
+	return implementation{"generic", f64, f32}
 }
 
 func genericKernels[T Float]() kernels[T] {
@@ -88,7 +90,8 @@ func genericKernels[T Float]() kernels[T] {
 		expRow:     genericExpRow[T],
 		linearRows: 1, dotBlock: genericDotBlock[T], dot: genericDot[T],
 		addRows: genericAddRows[T], addScaled: genericAddScaled[T],
-		sum: genericSum[T], maxOf: genericMaxOf[T],
+		images: genericImages[T],
+		sum:    genericSum[T], maxOf: genericMaxOf[T],
 	}
 }
 

@@ -21,6 +21,9 @@ func main() {
 		m.logSumRow()
 		m.logSumColumns()
 		m.expRow()
+		if m.single {
+			m.expRowNarrow()
+		}
 		if !m.single {
 			m.logRow()
 		}
@@ -28,6 +31,7 @@ func main() {
 		m.dot(1)
 		m.addRows(m.linearRows())
 		m.addScaled()
+		m.images()
 		m.sum()
 		m.maxOf()
 		m.peak()
