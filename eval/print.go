@@ -26,6 +26,7 @@ type term struct {
 	Iterations    any            `json:"iterations,omitempty"`
 	MarginalError any            `json:"marginal_error,omitempty"`
 	Epsilon       any            `json:"epsilon,omitempty"`
+	Strategy      any            `json:"strategy,omitempty"`
 	Warnings      []warning      `json:"warnings,omitempty"`
 	Extras        map[string]any `json:"extras,omitempty"`
 }
@@ -84,6 +85,12 @@ func printable(t *kantorv1.TermResult) term {
 	out.Iterations = solve(func(s *kantorv1.Solve) any { return s.GetIterations() })
 	out.MarginalError = solve(func(s *kantorv1.Solve) any { return number(s.GetMarginalError()) })
 	out.Epsilon = solve(func(s *kantorv1.Solve) any { return number(s.GetEpsilon()) })
+	out.Strategy = solve(func(s *kantorv1.Solve) any {
+		if s.GetStrategy() == "" {
+			return nil // a solver without a choice
+		}
+		return s.GetStrategy()
+	})
 	for _, w := range t.GetWarnings() {
 		out.Warnings = append(out.Warnings, warning{w.GetCode(), w.GetMessage()})
 	}

@@ -35,6 +35,7 @@ type Solve struct {
 	Iterations    int     // of the cross problem, annealing included
 	MarginalError float64 // L1, relative to the mass, the largest of the term's problems
 	Epsilon       float64 // the temperature that was used, in units of the cost
+	Strategy      string  // for people and logs: the number format and how pairs were computed, such as "float32 kernel, stored"
 }
 
 // Warning is advice that does not make the result wrong.

@@ -30,6 +30,7 @@ func encodeTerm(t losses.TermResult) *kantorv1.TermResult {
 				Iterations:    int32(o.Solve.Iterations),
 				MarginalError: o.Solve.MarginalError,
 				Epsilon:       o.Solve.Epsilon,
+				Strategy:      o.Solve.Strategy,
 			}
 		}
 		term.Outcomes = append(term.Outcomes, outcome)

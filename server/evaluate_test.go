@@ -42,6 +42,16 @@ func TestEvaluateGivesValueGradientAndBuild(t *testing.T) {
 	}
 }
 
+// Every number that says how a solve ended reaches the caller under its own name.
+func TestASolveIsEncodedInFull(t *testing.T) {
+	solve := losses.Solve{Converged: true, Iterations: 7, MarginalError: 0.5, Epsilon: 0.25, Strategy: "float32 kernel, stored"}
+	got := encode(&losses.Result{Terms: []losses.TermResult{{Outcomes: []losses.Outcome{{Solve: &solve}}}}}).GetTerms()[0].GetOutcomes()[0].GetSolve()
+	want := &kantorv1.Solve{Converged: true, Iterations: 7, MarginalError: 0.5, Epsilon: 0.25, Strategy: "float32 kernel, stored"}
+	if !proto.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestStatsCountEvaluationsTermsAndFailures(t *testing.T) {
 	s := start(t, Config{})
 	two := klRequest(1)

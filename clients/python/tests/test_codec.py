@@ -173,6 +173,7 @@ def test_a_response_keeps_what_is_absent_apart_from_what_is_zero() -> None:
     outcome = solved.outcomes.add(value=0.0)
     outcome.interval.SetInParent()
     outcome.solve.epsilon = 0.25
+    outcome.solve.strategy = "float32 kernel, stored"
     solved.warnings.add(code="NOT_CONVERGED", message="m")
     potentials = solved.extras["potentials"].potentials
     potentials.gauge = loss_service_pb2.GAUGE_EQUAL_MEANS
@@ -186,7 +187,9 @@ def test_a_response_keeps_what_is_absent_apart_from_what_is_zero() -> None:
     assert result.terms["kl"].converged
     term = result.terms["sinkhorn"]
     assert term.interval == kantor.Interval(0, 0)
-    assert term.solve == kantor.Solve(converged=False, iterations=0, marginal_error=0, epsilon=0.25)
+    assert term.solve == kantor.Solve(
+        converged=False, iterations=0, marginal_error=0, epsilon=0.25, strategy="float32 kernel, stored"
+    )
     assert not term.converged
     assert not result.converged
     assert term.warnings == (kantor.TermWarning("NOT_CONVERGED", "m"),)

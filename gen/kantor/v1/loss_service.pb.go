@@ -664,7 +664,10 @@ type Solve struct {
 	// L1 marginal error at the end, relative to the mass; the largest of the term's problems.
 	MarginalError float64 `protobuf:"fixed64,3,opt,name=marginal_error,json=marginalError,proto3" json:"marginal_error,omitempty"`
 	// The temperature that was used, in units of the cost.
-	Epsilon       float64 `protobuf:"fixed64,4,opt,name=epsilon,proto3" json:"epsilon,omitempty"`
+	Epsilon float64 `protobuf:"fixed64,4,opt,name=epsilon,proto3" json:"epsilon,omitempty"`
+	// For people and logs: the number format and how pairs of points were computed, such as "float32 kernel, stored". Its words may change; nothing should
+	// parse them.
+	Strategy      string `protobuf:"bytes,5,opt,name=strategy,proto3" json:"strategy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -725,6 +728,13 @@ func (x *Solve) GetEpsilon() float64 {
 		return x.Epsilon
 	}
 	return 0
+}
+
+func (x *Solve) GetStrategy() string {
+	if x != nil {
+		return x.Strategy
+	}
+	return ""
 }
 
 // Warning is advice that does not make the result wrong.
@@ -1431,14 +1441,15 @@ const file_kantor_v1_loss_service_proto_rawDesc = "" +
 	"targetSelf\"6\n" +
 	"\bInterval\x12\x14\n" +
 	"\x05lower\x18\x01 \x01(\x01R\x05lower\x12\x14\n" +
-	"\x05upper\x18\x02 \x01(\x01R\x05upper\"\x86\x01\n" +
+	"\x05upper\x18\x02 \x01(\x01R\x05upper\"\xa2\x01\n" +
 	"\x05Solve\x12\x1c\n" +
 	"\tconverged\x18\x01 \x01(\bR\tconverged\x12\x1e\n" +
 	"\n" +
 	"iterations\x18\x02 \x01(\x05R\n" +
 	"iterations\x12%\n" +
 	"\x0emarginal_error\x18\x03 \x01(\x01R\rmarginalError\x12\x18\n" +
-	"\aepsilon\x18\x04 \x01(\x01R\aepsilon\"7\n" +
+	"\aepsilon\x18\x04 \x01(\x01R\aepsilon\x12\x1a\n" +
+	"\bstrategy\x18\x05 \x01(\tR\bstrategy\"7\n" +
 	"\aWarning\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"p\n" +

@@ -224,7 +224,7 @@ def _outcome(outcome: loss_service_pb2.Outcome) -> Outcome:
     return Outcome(
         value=outcome.value,
         interval=Interval(interval.lower, interval.upper) if outcome.HasField("interval") else None,
-        solve=Solve(solve.converged, solve.iterations, solve.marginal_error, solve.epsilon)
+        solve=Solve(solve.converged, solve.iterations, solve.marginal_error, solve.epsilon, solve.strategy)
         if outcome.HasField("solve")
         else None,
     )

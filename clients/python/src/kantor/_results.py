@@ -37,12 +37,15 @@ class Solve:
         iterations: of the cross problem, annealing included.
         marginal_error: L1, relative to the mass, the largest of the term's problems.
         epsilon: the temperature that was used, in units of the cost.
+        strategy: for people and logs: the number format and how pairs of points were computed, such as
+            `float32 kernel, stored`. Its words may change; empty where a server says nothing of it.
     """
 
     converged: bool
     iterations: int
     marginal_error: float
     epsilon: float
+    strategy: str = ""
 
 
 @dataclass(frozen=True)

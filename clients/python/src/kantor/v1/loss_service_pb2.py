@@ -20,7 +20,7 @@ from kantor.v1 import loss_pb2 as kantor_dot_v1_dot_loss__pb2
 from kantor.v1 import tensor_pb2 as kantor_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ckantor/v1/loss_service.proto\x12\tkantor.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x1ckantor/v1/info_service.proto\x1a\x15kantor/v1/input.proto\x1a\x14kantor/v1/loss.proto\x1a\x16kantor/v1/tensor.proto\"h\n\tObjective\x12%\n\x05terms\x18\x01 \x03(\x0b\x32\x0f.kantor.v1.TermR\x05terms\x12\x1c\n\tgradients\x18\x02 \x03(\tR\tgradients\x12\x16\n\x06\x65xtras\x18\x03 \x03(\tR\x06\x65xtras\"\xe6\x01\n\x0f\x45valuateRequest\x12\x32\n\tobjective\x18\x01 \x01(\x0b\x32\x14.kantor.v1.ObjectiveR\tobjective\x12>\n\x06inputs\x18\x02 \x03(\x0b\x32&.kantor.v1.EvaluateRequest.InputsEntryR\x06inputs\x12\x12\n\x04seed\x18\x03 \x01(\x04R\x04seed\x1aK\n\x0bInputsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x10.kantor.v1.InputR\x05value:\x02\x38\x01\"\xc2\x02\n\x10\x45valuateResponse\x12\x14\n\x05value\x18\x01 \x01(\x01R\x05value\x12+\n\x05terms\x18\x02 \x03(\x0b\x32\x15.kantor.v1.TermResultR\x05terms\x12H\n\tgradients\x18\x03 \x03(\x0b\x32*.kantor.v1.EvaluateResponse.GradientsEntryR\tgradients\x12)\n\x06timing\x18\x04 \x01(\x0b\x32\x11.kantor.v1.TimingR\x06timing\x12&\n\x05\x62uild\x18\x05 \x01(\x0b\x32\x10.kantor.v1.BuildR\x05\x62uild\x1aN\n\x0eGradientsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x10.kantor.v1.InputR\x05value:\x02\x38\x01\"\x88\x02\n\nTermResult\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12.\n\x08outcomes\x18\x02 \x03(\x0b\x32\x12.kantor.v1.OutcomeR\x08outcomes\x12.\n\x08warnings\x18\x03 \x03(\x0b\x32\x12.kantor.v1.WarningR\x08warnings\x12\x39\n\x06\x65xtras\x18\x04 \x03(\x0b\x32!.kantor.v1.TermResult.ExtrasEntryR\x06\x65xtras\x1aK\n\x0b\x45xtrasEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x10.kantor.v1.ExtraR\x05value:\x02\x38\x01\"x\n\x07Outcome\x12\x14\n\x05value\x18\x01 \x01(\x01R\x05value\x12/\n\x08interval\x18\x02 \x01(\x0b\x32\x13.kantor.v1.IntervalR\x08interval\x12&\n\x05solve\x18\x03 \x01(\x0b\x32\x10.kantor.v1.SolveR\x05solve\"u\n\x05\x45xtra\x12+\n\x06tensor\x18\x01 \x01(\x0b\x32\x11.kantor.v1.TensorH\x00R\x06tensor\x12\x37\n\npotentials\x18\x02 \x01(\x0b\x32\x15.kantor.v1.PotentialsH\x00R\npotentialsB\x06\n\x04kind\"\xf2\x01\n\nPotentials\x12&\n\x05gauge\x18\x01 \x01(\x0e\x32\x10.kantor.v1.GaugeR\x05gauge\x12)\n\x06source\x18\x02 \x01(\x0b\x32\x11.kantor.v1.TensorR\x06source\x12)\n\x06target\x18\x03 \x01(\x0b\x32\x11.kantor.v1.TensorR\x06target\x12\x32\n\x0bsource_self\x18\x04 \x01(\x0b\x32\x11.kantor.v1.TensorR\nsourceSelf\x12\x32\n\x0btarget_self\x18\x05 \x01(\x0b\x32\x11.kantor.v1.TensorR\ntargetSelf\"6\n\x08Interval\x12\x14\n\x05lower\x18\x01 \x01(\x01R\x05lower\x12\x14\n\x05upper\x18\x02 \x01(\x01R\x05upper\"\x86\x01\n\x05Solve\x12\x1c\n\tconverged\x18\x01 \x01(\x08R\tconverged\x12\x1e\n\niterations\x18\x02 \x01(\x05R\niterations\x12%\n\x0emarginal_error\x18\x03 \x01(\x01R\rmarginalError\x12\x18\n\x07\x65psilon\x18\x04 \x01(\x01R\x07\x65psilon\"7\n\x07Warning\x12\x12\n\x04\x63ode\x18\x01 \x01(\tR\x04\x63ode\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\"p\n\x06Timing\x12\x31\n\x06\x64\x65\x63ode\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x06\x64\x65\x63ode\x12\x33\n\x07\x63ompute\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07\x63ompute\"s\n\x15\x45valuateStreamRequest\x12%\n\x04open\x18\x01 \x01(\x0b\x32\x0f.kantor.v1.OpenH\x00R\x04open\x12(\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x10.kantor.v1.BatchH\x00R\x05\x62\x61tchB\t\n\x07message\"X\n\x04Open\x12\x32\n\tobjective\x18\x01 \x01(\x0b\x32\x14.kantor.v1.ObjectiveR\tobjective\x12\x1c\n\tunordered\x18\x02 \x01(\x08R\tunordered\"\xab\x02\n\x05\x42\x61tch\x12\x0e\n\x02id\x18\x01 \x01(\x04R\x02id\x12\x34\n\x06inputs\x18\x02 \x03(\x0b\x32\x1c.kantor.v1.Batch.InputsEntryR\x06inputs\x12=\n\toverrides\x18\x03 \x03(\x0b\x32\x1f.kantor.v1.Batch.OverridesEntryR\toverrides\x12\x12\n\x04seed\x18\x04 \x01(\x04R\x04seed\x1aK\n\x0bInputsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x10.kantor.v1.InputR\x05value:\x02\x38\x01\x1a<\n\x0eOverridesEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x01R\x05value:\x02\x38\x01\"\xe0\x01\n\x16\x45valuateStreamResponse\x12+\n\x06opened\x18\x01 \x01(\x0b\x32\x11.kantor.v1.OpenedH\x00R\x06opened\x12+\n\x06result\x18\x02 \x01(\x0b\x32\x11.kantor.v1.ResultH\x00R\x06result\x12.\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x12.kantor.v1.FailureH\x00R\x07\x66\x61ilure\x12\x31\n\x08\x64raining\x18\x04 \x01(\x0b\x32\x13.kantor.v1.DrainingH\x00R\x08\x64rainingB\t\n\x07message\" \n\x06Opened\x12\x16\n\x06window\x18\x01 \x01(\x05R\x06window\"Q\n\x06Result\x12\x0e\n\x02id\x18\x01 \x01(\x04R\x02id\x12\x37\n\x08response\x18\x02 \x01(\x0b\x32\x1b.kantor.v1.EvaluateResponseR\x08response\"E\n\x07\x46\x61ilure\x12\x0e\n\x02id\x18\x01 \x01(\x04R\x02id\x12*\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusR\x06status\";\n\x08\x44raining\x12/\n\x05grace\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x05grace*a\n\x05Gauge\x12\x15\n\x11GAUGE_UNSPECIFIED\x10\x00\x12\x15\n\x11GAUGE_EQUAL_MEANS\x10\x01\x12\x1a\n\x16GAUGE_ZERO_TARGET_MEAN\x10\x02\x12\x0e\n\nGAUGE_NONE\x10\x03\x32\xad\x01\n\x0bLossService\x12\x43\n\x08\x45valuate\x12\x1a.kantor.v1.EvaluateRequest\x1a\x1b.kantor.v1.EvaluateResponse\x12Y\n\x0e\x45valuateStream\x12 .kantor.v1.EvaluateStreamRequest\x1a!.kantor.v1.EvaluateStreamResponse(\x01\x30\x01\x42\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ckantor/v1/loss_service.proto\x12\tkantor.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x1ckantor/v1/info_service.proto\x1a\x15kantor/v1/input.proto\x1a\x14kantor/v1/loss.proto\x1a\x16kantor/v1/tensor.proto\"h\n\tObjective\x12%\n\x05terms\x18\x01 \x03(\x0b\x32\x0f.kantor.v1.TermR\x05terms\x12\x1c\n\tgradients\x18\x02 \x03(\tR\tgradients\x12\x16\n\x06\x65xtras\x18\x03 \x03(\tR\x06\x65xtras\"\xe6\x01\n\x0f\x45valuateRequest\x12\x32\n\tobjective\x18\x01 \x01(\x0b\x32\x14.kantor.v1.ObjectiveR\tobjective\x12>\n\x06inputs\x18\x02 \x03(\x0b\x32&.kantor.v1.EvaluateRequest.InputsEntryR\x06inputs\x12\x12\n\x04seed\x18\x03 \x01(\x04R\x04seed\x1aK\n\x0bInputsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x10.kantor.v1.InputR\x05value:\x02\x38\x01\"\xc2\x02\n\x10\x45valuateResponse\x12\x14\n\x05value\x18\x01 \x01(\x01R\x05value\x12+\n\x05terms\x18\x02 \x03(\x0b\x32\x15.kantor.v1.TermResultR\x05terms\x12H\n\tgradients\x18\x03 \x03(\x0b\x32*.kantor.v1.EvaluateResponse.GradientsEntryR\tgradients\x12)\n\x06timing\x18\x04 \x01(\x0b\x32\x11.kantor.v1.TimingR\x06timing\x12&\n\x05\x62uild\x18\x05 \x01(\x0b\x32\x10.kantor.v1.BuildR\x05\x62uild\x1aN\n\x0eGradientsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x10.kantor.v1.InputR\x05value:\x02\x38\x01\"\x88\x02\n\nTermResult\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12.\n\x08outcomes\x18\x02 \x03(\x0b\x32\x12.kantor.v1.OutcomeR\x08outcomes\x12.\n\x08warnings\x18\x03 \x03(\x0b\x32\x12.kantor.v1.WarningR\x08warnings\x12\x39\n\x06\x65xtras\x18\x04 \x03(\x0b\x32!.kantor.v1.TermResult.ExtrasEntryR\x06\x65xtras\x1aK\n\x0b\x45xtrasEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x10.kantor.v1.ExtraR\x05value:\x02\x38\x01\"x\n\x07Outcome\x12\x14\n\x05value\x18\x01 \x01(\x01R\x05value\x12/\n\x08interval\x18\x02 \x01(\x0b\x32\x13.kantor.v1.IntervalR\x08interval\x12&\n\x05solve\x18\x03 \x01(\x0b\x32\x10.kantor.v1.SolveR\x05solve\"u\n\x05\x45xtra\x12+\n\x06tensor\x18\x01 \x01(\x0b\x32\x11.kantor.v1.TensorH\x00R\x06tensor\x12\x37\n\npotentials\x18\x02 \x01(\x0b\x32\x15.kantor.v1.PotentialsH\x00R\npotentialsB\x06\n\x04kind\"\xf2\x01\n\nPotentials\x12&\n\x05gauge\x18\x01 \x01(\x0e\x32\x10.kantor.v1.GaugeR\x05gauge\x12)\n\x06source\x18\x02 \x01(\x0b\x32\x11.kantor.v1.TensorR\x06source\x12)\n\x06target\x18\x03 \x01(\x0b\x32\x11.kantor.v1.TensorR\x06target\x12\x32\n\x0bsource_self\x18\x04 \x01(\x0b\x32\x11.kantor.v1.TensorR\nsourceSelf\x12\x32\n\x0btarget_self\x18\x05 \x01(\x0b\x32\x11.kantor.v1.TensorR\ntargetSelf\"6\n\x08Interval\x12\x14\n\x05lower\x18\x01 \x01(\x01R\x05lower\x12\x14\n\x05upper\x18\x02 \x01(\x01R\x05upper\"\xa2\x01\n\x05Solve\x12\x1c\n\tconverged\x18\x01 \x01(\x08R\tconverged\x12\x1e\n\niterations\x18\x02 \x01(\x05R\niterations\x12%\n\x0emarginal_error\x18\x03 \x01(\x01R\rmarginalError\x12\x18\n\x07\x65psilon\x18\x04 \x01(\x01R\x07\x65psilon\x12\x1a\n\x08strategy\x18\x05 \x01(\tR\x08strategy\"7\n\x07Warning\x12\x12\n\x04\x63ode\x18\x01 \x01(\tR\x04\x63ode\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\"p\n\x06Timing\x12\x31\n\x06\x64\x65\x63ode\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x06\x64\x65\x63ode\x12\x33\n\x07\x63ompute\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07\x63ompute\"s\n\x15\x45valuateStreamRequest\x12%\n\x04open\x18\x01 \x01(\x0b\x32\x0f.kantor.v1.OpenH\x00R\x04open\x12(\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x10.kantor.v1.BatchH\x00R\x05\x62\x61tchB\t\n\x07message\"X\n\x04Open\x12\x32\n\tobjective\x18\x01 \x01(\x0b\x32\x14.kantor.v1.ObjectiveR\tobjective\x12\x1c\n\tunordered\x18\x02 \x01(\x08R\tunordered\"\xab\x02\n\x05\x42\x61tch\x12\x0e\n\x02id\x18\x01 \x01(\x04R\x02id\x12\x34\n\x06inputs\x18\x02 \x03(\x0b\x32\x1c.kantor.v1.Batch.InputsEntryR\x06inputs\x12=\n\toverrides\x18\x03 \x03(\x0b\x32\x1f.kantor.v1.Batch.OverridesEntryR\toverrides\x12\x12\n\x04seed\x18\x04 \x01(\x04R\x04seed\x1aK\n\x0bInputsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x10.kantor.v1.InputR\x05value:\x02\x38\x01\x1a<\n\x0eOverridesEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x01R\x05value:\x02\x38\x01\"\xe0\x01\n\x16\x45valuateStreamResponse\x12+\n\x06opened\x18\x01 \x01(\x0b\x32\x11.kantor.v1.OpenedH\x00R\x06opened\x12+\n\x06result\x18\x02 \x01(\x0b\x32\x11.kantor.v1.ResultH\x00R\x06result\x12.\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x12.kantor.v1.FailureH\x00R\x07\x66\x61ilure\x12\x31\n\x08\x64raining\x18\x04 \x01(\x0b\x32\x13.kantor.v1.DrainingH\x00R\x08\x64rainingB\t\n\x07message\" \n\x06Opened\x12\x16\n\x06window\x18\x01 \x01(\x05R\x06window\"Q\n\x06Result\x12\x0e\n\x02id\x18\x01 \x01(\x04R\x02id\x12\x37\n\x08response\x18\x02 \x01(\x0b\x32\x1b.kantor.v1.EvaluateResponseR\x08response\"E\n\x07\x46\x61ilure\x12\x0e\n\x02id\x18\x01 \x01(\x04R\x02id\x12*\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusR\x06status\";\n\x08\x44raining\x12/\n\x05grace\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationR\x05grace*a\n\x05Gauge\x12\x15\n\x11GAUGE_UNSPECIFIED\x10\x00\x12\x15\n\x11GAUGE_EQUAL_MEANS\x10\x01\x12\x1a\n\x16GAUGE_ZERO_TARGET_MEAN\x10\x02\x12\x0e\n\nGAUGE_NONE\x10\x03\x32\xad\x01\n\x0bLossService\x12\x43\n\x08\x45valuate\x12\x1a.kantor.v1.EvaluateRequest\x1a\x1b.kantor.v1.EvaluateResponse\x12Y\n\x0e\x45valuateStream\x12 .kantor.v1.EvaluateStreamRequest\x1a!.kantor.v1.EvaluateStreamResponse(\x01\x30\x01\x42\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,8 +38,8 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_BATCH_INPUTSENTRY']._serialized_options = b'8\001'
   _globals['_BATCH_OVERRIDESENTRY']._options = None
   _globals['_BATCH_OVERRIDESENTRY']._serialized_options = b'8\001'
-  _globals['_GAUGE']._serialized_start=2965
-  _globals['_GAUGE']._serialized_end=3062
+  _globals['_GAUGE']._serialized_start=2993
+  _globals['_GAUGE']._serialized_end=3090
   _globals['_OBJECTIVE']._serialized_start=199
   _globals['_OBJECTIVE']._serialized_end=303
   _globals['_EVALUATEREQUEST']._serialized_start=306
@@ -63,31 +63,31 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_INTERVAL']._serialized_start=1616
   _globals['_INTERVAL']._serialized_end=1670
   _globals['_SOLVE']._serialized_start=1673
-  _globals['_SOLVE']._serialized_end=1807
-  _globals['_WARNING']._serialized_start=1809
-  _globals['_WARNING']._serialized_end=1864
-  _globals['_TIMING']._serialized_start=1866
-  _globals['_TIMING']._serialized_end=1978
-  _globals['_EVALUATESTREAMREQUEST']._serialized_start=1980
-  _globals['_EVALUATESTREAMREQUEST']._serialized_end=2095
-  _globals['_OPEN']._serialized_start=2097
-  _globals['_OPEN']._serialized_end=2185
-  _globals['_BATCH']._serialized_start=2188
-  _globals['_BATCH']._serialized_end=2487
+  _globals['_SOLVE']._serialized_end=1835
+  _globals['_WARNING']._serialized_start=1837
+  _globals['_WARNING']._serialized_end=1892
+  _globals['_TIMING']._serialized_start=1894
+  _globals['_TIMING']._serialized_end=2006
+  _globals['_EVALUATESTREAMREQUEST']._serialized_start=2008
+  _globals['_EVALUATESTREAMREQUEST']._serialized_end=2123
+  _globals['_OPEN']._serialized_start=2125
+  _globals['_OPEN']._serialized_end=2213
+  _globals['_BATCH']._serialized_start=2216
+  _globals['_BATCH']._serialized_end=2515
   _globals['_BATCH_INPUTSENTRY']._serialized_start=461
   _globals['_BATCH_INPUTSENTRY']._serialized_end=536
-  _globals['_BATCH_OVERRIDESENTRY']._serialized_start=2427
-  _globals['_BATCH_OVERRIDESENTRY']._serialized_end=2487
-  _globals['_EVALUATESTREAMRESPONSE']._serialized_start=2490
-  _globals['_EVALUATESTREAMRESPONSE']._serialized_end=2714
-  _globals['_OPENED']._serialized_start=2716
-  _globals['_OPENED']._serialized_end=2748
-  _globals['_RESULT']._serialized_start=2750
-  _globals['_RESULT']._serialized_end=2831
-  _globals['_FAILURE']._serialized_start=2833
-  _globals['_FAILURE']._serialized_end=2902
-  _globals['_DRAINING']._serialized_start=2904
-  _globals['_DRAINING']._serialized_end=2963
-  _globals['_LOSSSERVICE']._serialized_start=3065
-  _globals['_LOSSSERVICE']._serialized_end=3238
+  _globals['_BATCH_OVERRIDESENTRY']._serialized_start=2455
+  _globals['_BATCH_OVERRIDESENTRY']._serialized_end=2515
+  _globals['_EVALUATESTREAMRESPONSE']._serialized_start=2518
+  _globals['_EVALUATESTREAMRESPONSE']._serialized_end=2742
+  _globals['_OPENED']._serialized_start=2744
+  _globals['_OPENED']._serialized_end=2776
+  _globals['_RESULT']._serialized_start=2778
+  _globals['_RESULT']._serialized_end=2859
+  _globals['_FAILURE']._serialized_start=2861
+  _globals['_FAILURE']._serialized_end=2930
+  _globals['_DRAINING']._serialized_start=2932
+  _globals['_DRAINING']._serialized_end=2991
+  _globals['_LOSSSERVICE']._serialized_start=3093
+  _globals['_LOSSSERVICE']._serialized_end=3266
 # @@protoc_insertion_point(module_scope)

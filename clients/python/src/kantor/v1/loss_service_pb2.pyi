@@ -131,16 +131,18 @@ class Interval(_message.Message):
     def __init__(self, lower: _Optional[float] = ..., upper: _Optional[float] = ...) -> None: ...
 
 class Solve(_message.Message):
-    __slots__ = ("converged", "iterations", "marginal_error", "epsilon")
+    __slots__ = ("converged", "iterations", "marginal_error", "epsilon", "strategy")
     CONVERGED_FIELD_NUMBER: _ClassVar[int]
     ITERATIONS_FIELD_NUMBER: _ClassVar[int]
     MARGINAL_ERROR_FIELD_NUMBER: _ClassVar[int]
     EPSILON_FIELD_NUMBER: _ClassVar[int]
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
     converged: bool
     iterations: int
     marginal_error: float
     epsilon: float
-    def __init__(self, converged: bool = ..., iterations: _Optional[int] = ..., marginal_error: _Optional[float] = ..., epsilon: _Optional[float] = ...) -> None: ...
+    strategy: str
+    def __init__(self, converged: bool = ..., iterations: _Optional[int] = ..., marginal_error: _Optional[float] = ..., epsilon: _Optional[float] = ..., strategy: _Optional[str] = ...) -> None: ...
 
 class Warning(_message.Message):
     __slots__ = ("code", "message")
