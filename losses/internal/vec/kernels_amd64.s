@@ -1164,6 +1164,62 @@ rest47:
 	VZEROUPPER
 	RET
 
+// func squareRowF64AVX2(k []float64, v []float64, s float64)
+// Requires: AVX
+TEXT ·squareRowF64AVX2(SB), NOSPLIT, $0-56
+	MOVQ         k_base+0(FP), AX
+	MOVQ         k_len+8(FP), CX
+	SHLQ         $0x03, CX
+	MOVQ         v_base+24(FP), DX
+	VBROADCASTSD s+48(FP), Y0
+	VMOVUPD      squareGrainF64AVX2<>+0(SB), Y1
+	XORQ         BX, BX
+
+block49:
+	LEAQ    128(BX), SI
+	CMPQ    SI, CX
+	JGT     rest50
+	VMOVUPD (AX)(BX*1), Y2
+	VMULPD  (DX)(BX*1), Y2, Y2
+	VMULPD  Y0, Y2, Y2
+	VMULPD  Y2, Y2, Y2
+	VADDPD  Y1, Y2, Y2
+	VSUBPD  Y1, Y2, Y2
+	VMOVUPD Y2, (AX)(BX*1)
+	VMOVUPD 32(AX)(BX*1), Y2
+	VMULPD  32(DX)(BX*1), Y2, Y2
+	VMULPD  Y0, Y2, Y2
+	VMULPD  Y2, Y2, Y2
+	VADDPD  Y1, Y2, Y2
+	VSUBPD  Y1, Y2, Y2
+	VMOVUPD Y2, 32(AX)(BX*1)
+	VMOVUPD 64(AX)(BX*1), Y2
+	VMULPD  64(DX)(BX*1), Y2, Y2
+	VMULPD  Y0, Y2, Y2
+	VMULPD  Y2, Y2, Y2
+	VADDPD  Y1, Y2, Y2
+	VSUBPD  Y1, Y2, Y2
+	VMOVUPD Y2, 64(AX)(BX*1)
+	VMOVUPD 96(AX)(BX*1), Y2
+	VMULPD  96(DX)(BX*1), Y2, Y2
+	VMULPD  Y0, Y2, Y2
+	VMULPD  Y2, Y2, Y2
+	VADDPD  Y1, Y2, Y2
+	VSUBPD  Y1, Y2, Y2
+	VMOVUPD Y2, 96(AX)(BX*1)
+	ADDQ    $0x00000080, BX
+	JMP     block49
+
+rest50:
+	VZEROUPPER
+	RET
+
+DATA squareGrainF64AVX2<>+0(SB)/8, $0x07b0000000000000
+DATA squareGrainF64AVX2<>+8(SB)/8, $0x07b0000000000000
+DATA squareGrainF64AVX2<>+16(SB)/8, $0x07b0000000000000
+DATA squareGrainF64AVX2<>+24(SB)/8, $0x07b0000000000000
+GLOBL squareGrainF64AVX2<>(SB), RODATA|NOPTR, $32
+
 // func imagesF64AVX2(dst []float64, ld int, w []float64, ldw int, rows int, y []float64, d int, count int)
 // Requires: AVX, CMOV, FMA3
 TEXT ·imagesF64AVX2(SB), NOSPLIT, $0-112
@@ -1196,10 +1252,10 @@ TEXT ·imagesF64AVX2(SB), NOSPLIT, $0-112
 	MOVQ    count+104(FP), DX
 	XORQ    R10, R10
 
-block49:
+block52:
 	LEAQ    64(R10), R11
 	CMPQ    R11, CX
-	JGT     rest50
+	JGT     rest53
 	MOVQ    dst_base+0(FP), R11
 	MOVQ    ld+24(FP), R12
 	SHLQ    $0x03, R12
@@ -1240,9 +1296,9 @@ block49:
 	ADDQ    R10, R12
 	XORQ    R11, R11
 	CMPQ    R11, DX
-	JGE     summed53
+	JGE     summed56
 
-column52:
+column55:
 	VMOVUPD      (R12), Y12
 	VMOVUPD      32(R12), Y13
 	VBROADCASTSD (AX)(R11*8), Y14
@@ -1266,9 +1322,9 @@ column52:
 	ADDQ         CX, R12
 	INCQ         R11
 	CMPQ         R11, DX
-	JLT          column52
+	JLT          column55
 
-summed53:
+summed56:
 	MOVQ    dst_base+0(FP), R11
 	MOVQ    ld+24(FP), R12
 	SHLQ    $0x03, R12
@@ -1306,9 +1362,9 @@ summed53:
 	VMOVUPD Y10, (R14)(R10*1)
 	VMOVUPD Y11, 32(R14)(R10*1)
 	ADDQ    $0x00000040, R10
-	JMP     block49
+	JMP     block52
 
-rest50:
+rest53:
 	VZEROUPPER
 	RET
 
@@ -1324,10 +1380,10 @@ TEXT ·sumF64AVX2(SB), NOSPLIT, $0-32
 	VXORPD Y3, Y3, Y3
 	XORQ   DX, DX
 
-block54:
+block57:
 	LEAQ    128(DX), BX
 	CMPQ    BX, CX
-	JGT     rest55
+	JGT     rest58
 	VMOVUPD (AX)(DX*1), Y4
 	VADDPD  Y4, Y0, Y0
 	VMOVUPD 32(AX)(DX*1), Y4
@@ -1337,9 +1393,9 @@ block54:
 	VMOVUPD 96(AX)(DX*1), Y4
 	VADDPD  Y4, Y3, Y3
 	ADDQ    $0x00000080, DX
-	JMP     block54
+	JMP     block57
 
-rest55:
+rest58:
 	VADDPD       Y3, Y0, Y0
 	VADDPD       Y2, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -1363,10 +1419,10 @@ TEXT ·maxOfF64AVX2(SB), NOSPLIT, $0-32
 	VMOVUPD minusInfF64AVX2<>+0(SB), Y3
 	XORQ    DX, DX
 
-block57:
+block60:
 	LEAQ    128(DX), BX
 	CMPQ    BX, CX
-	JGT     rest58
+	JGT     rest61
 	VMOVUPD (AX)(DX*1), Y4
 	VMAXPD  Y0, Y4, Y5
 	VMAXPD  Y4, Y0, Y0
@@ -1384,9 +1440,9 @@ block57:
 	VMAXPD  Y4, Y3, Y3
 	VORPD   Y5, Y3, Y3
 	ADDQ    $0x00000080, DX
-	JMP     block57
+	JMP     block60
 
-rest58:
+rest61:
 	VMAXPD       Y0, Y3, Y4
 	VMAXPD       Y3, Y0, Y0
 	VORPD        Y4, Y0, Y0
@@ -1432,7 +1488,7 @@ TEXT ·peakF64AVX2(SB), NOSPLIT, $0-16
 	VXORPD  Y11, Y11, Y11
 	VMOVUPD exp2c0F64AVX2<>+0(SB), Y12
 
-round60:
+round63:
 	VFMADD231PD  Y12, Y12, Y0
 	VFMADD231PD  Y12, Y12, Y1
 	VFMADD231PD  Y12, Y12, Y2
@@ -1446,7 +1502,7 @@ round60:
 	VFMADD231PD  Y12, Y12, Y10
 	VFMADD231PD  Y12, Y12, Y11
 	DECQ         AX
-	JNZ          round60
+	JNZ          round63
 	VADDPD       Y11, Y0, Y0
 	VADDPD       Y10, Y1, Y1
 	VADDPD       Y9, Y2, Y2
@@ -2994,6 +3050,66 @@ rest47:
 	VZEROUPPER
 	RET
 
+// func squareRowF64AVX512(k []float64, v []float64, s float64)
+// Requires: AVX, AVX512F
+TEXT ·squareRowF64AVX512(SB), NOSPLIT, $0-56
+	MOVQ         k_base+0(FP), AX
+	MOVQ         k_len+8(FP), CX
+	SHLQ         $0x03, CX
+	MOVQ         v_base+24(FP), DX
+	VBROADCASTSD s+48(FP), Z0
+	VMOVUPD      squareGrainF64AVX512<>+0(SB), Z1
+	XORQ         BX, BX
+
+block49:
+	LEAQ    256(BX), SI
+	CMPQ    SI, CX
+	JGT     rest50
+	VMOVUPD (AX)(BX*1), Z2
+	VMULPD  (DX)(BX*1), Z2, Z2
+	VMULPD  Z0, Z2, Z2
+	VMULPD  Z2, Z2, Z2
+	VADDPD  Z1, Z2, Z2
+	VSUBPD  Z1, Z2, Z2
+	VMOVUPD Z2, (AX)(BX*1)
+	VMOVUPD 64(AX)(BX*1), Z2
+	VMULPD  64(DX)(BX*1), Z2, Z2
+	VMULPD  Z0, Z2, Z2
+	VMULPD  Z2, Z2, Z2
+	VADDPD  Z1, Z2, Z2
+	VSUBPD  Z1, Z2, Z2
+	VMOVUPD Z2, 64(AX)(BX*1)
+	VMOVUPD 128(AX)(BX*1), Z2
+	VMULPD  128(DX)(BX*1), Z2, Z2
+	VMULPD  Z0, Z2, Z2
+	VMULPD  Z2, Z2, Z2
+	VADDPD  Z1, Z2, Z2
+	VSUBPD  Z1, Z2, Z2
+	VMOVUPD Z2, 128(AX)(BX*1)
+	VMOVUPD 192(AX)(BX*1), Z2
+	VMULPD  192(DX)(BX*1), Z2, Z2
+	VMULPD  Z0, Z2, Z2
+	VMULPD  Z2, Z2, Z2
+	VADDPD  Z1, Z2, Z2
+	VSUBPD  Z1, Z2, Z2
+	VMOVUPD Z2, 192(AX)(BX*1)
+	ADDQ    $0x00000100, BX
+	JMP     block49
+
+rest50:
+	VZEROUPPER
+	RET
+
+DATA squareGrainF64AVX512<>+0(SB)/8, $0x07b0000000000000
+DATA squareGrainF64AVX512<>+8(SB)/8, $0x07b0000000000000
+DATA squareGrainF64AVX512<>+16(SB)/8, $0x07b0000000000000
+DATA squareGrainF64AVX512<>+24(SB)/8, $0x07b0000000000000
+DATA squareGrainF64AVX512<>+32(SB)/8, $0x07b0000000000000
+DATA squareGrainF64AVX512<>+40(SB)/8, $0x07b0000000000000
+DATA squareGrainF64AVX512<>+48(SB)/8, $0x07b0000000000000
+DATA squareGrainF64AVX512<>+56(SB)/8, $0x07b0000000000000
+GLOBL squareGrainF64AVX512<>(SB), RODATA|NOPTR, $64
+
 // func imagesF64AVX512(dst []float64, ld int, w []float64, ldw int, rows int, y []float64, d int, count int)
 // Requires: AVX, AVX512F, CMOV
 TEXT ·imagesF64AVX512(SB), NOSPLIT, $0-112
@@ -3026,10 +3142,10 @@ TEXT ·imagesF64AVX512(SB), NOSPLIT, $0-112
 	MOVQ    count+104(FP), DX
 	XORQ    R10, R10
 
-block49:
+block52:
 	LEAQ    128(R10), R11
 	CMPQ    R11, CX
-	JGT     rest50
+	JGT     rest53
 	MOVQ    dst_base+0(FP), R11
 	MOVQ    ld+24(FP), R12
 	SHLQ    $0x03, R12
@@ -3070,9 +3186,9 @@ block49:
 	ADDQ    R10, R12
 	XORQ    R11, R11
 	CMPQ    R11, DX
-	JGE     summed53
+	JGE     summed56
 
-column52:
+column55:
 	VMOVUPD      (R12), Z12
 	VMOVUPD      64(R12), Z13
 	VBROADCASTSD (AX)(R11*8), Z14
@@ -3096,9 +3212,9 @@ column52:
 	ADDQ         CX, R12
 	INCQ         R11
 	CMPQ         R11, DX
-	JLT          column52
+	JLT          column55
 
-summed53:
+summed56:
 	MOVQ    dst_base+0(FP), R11
 	MOVQ    ld+24(FP), R12
 	SHLQ    $0x03, R12
@@ -3136,9 +3252,9 @@ summed53:
 	VMOVUPD Z10, (R14)(R10*1)
 	VMOVUPD Z11, 64(R14)(R10*1)
 	ADDQ    $0x00000080, R10
-	JMP     block49
+	JMP     block52
 
-rest50:
+rest53:
 	VZEROUPPER
 	RET
 
@@ -3154,10 +3270,10 @@ TEXT ·sumF64AVX512(SB), NOSPLIT, $0-32
 	VXORPD Z3, Z3, Z3
 	XORQ   DX, DX
 
-block54:
+block57:
 	LEAQ    256(DX), BX
 	CMPQ    BX, CX
-	JGT     rest55
+	JGT     rest58
 	VMOVUPD (AX)(DX*1), Z4
 	VADDPD  Z4, Z0, Z0
 	VMOVUPD 64(AX)(DX*1), Z4
@@ -3167,9 +3283,9 @@ block54:
 	VMOVUPD 192(AX)(DX*1), Z4
 	VADDPD  Z4, Z3, Z3
 	ADDQ    $0x00000100, DX
-	JMP     block54
+	JMP     block57
 
-rest55:
+rest58:
 	VADDPD        Z3, Z0, Z0
 	VADDPD        Z2, Z1, Z1
 	VADDPD        Z1, Z0, Z0
@@ -3195,10 +3311,10 @@ TEXT ·maxOfF64AVX512(SB), NOSPLIT, $0-32
 	VMOVUPD minusInfF64AVX512<>+0(SB), Z3
 	XORQ    DX, DX
 
-block57:
+block60:
 	LEAQ    256(DX), BX
 	CMPQ    BX, CX
-	JGT     rest58
+	JGT     rest61
 	VMOVUPD (AX)(DX*1), Z4
 	VMAXPD  Z0, Z4, Z5
 	VMAXPD  Z4, Z0, Z0
@@ -3216,9 +3332,9 @@ block57:
 	VMAXPD  Z4, Z3, Z3
 	VORPD   Z5, Z3, Z3
 	ADDQ    $0x00000100, DX
-	JMP     block57
+	JMP     block60
 
-rest58:
+rest61:
 	VMAXPD        Z0, Z3, Z4
 	VMAXPD        Z3, Z0, Z0
 	VORPD         Z4, Z0, Z0
@@ -3272,7 +3388,7 @@ TEXT ·peakF64AVX512(SB), NOSPLIT, $0-16
 	VXORPD  Z11, Z11, Z11
 	VMOVUPD exp2c0F64AVX512<>+0(SB), Z12
 
-round60:
+round63:
 	VFMADD231PD   Z12, Z12, Z0
 	VFMADD231PD   Z12, Z12, Z1
 	VFMADD231PD   Z12, Z12, Z2
@@ -3286,7 +3402,7 @@ round60:
 	VFMADD231PD   Z12, Z12, Z10
 	VFMADD231PD   Z12, Z12, Z11
 	DECQ          AX
-	JNZ           round60
+	JNZ           round63
 	VADDPD        Z11, Z0, Z0
 	VADDPD        Z10, Z1, Z1
 	VADDPD        Z9, Z2, Z2
@@ -4352,6 +4468,66 @@ rest47:
 	VZEROUPPER
 	RET
 
+// func squareRowF32AVX2(k []float32, v []float32, s float32)
+// Requires: AVX
+TEXT ·squareRowF32AVX2(SB), NOSPLIT, $0-52
+	MOVQ         k_base+0(FP), AX
+	MOVQ         k_len+8(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         v_base+24(FP), DX
+	VBROADCASTSS s+48(FP), Y0
+	VMOVUPS      squareGrainF32AVX2<>+0(SB), Y1
+	XORQ         BX, BX
+
+block49:
+	LEAQ    128(BX), SI
+	CMPQ    SI, CX
+	JGT     rest50
+	VMOVUPS (AX)(BX*1), Y2
+	VMULPS  (DX)(BX*1), Y2, Y2
+	VMULPS  Y0, Y2, Y2
+	VMULPS  Y2, Y2, Y2
+	VADDPS  Y1, Y2, Y2
+	VSUBPS  Y1, Y2, Y2
+	VMOVUPS Y2, (AX)(BX*1)
+	VMOVUPS 32(AX)(BX*1), Y2
+	VMULPS  32(DX)(BX*1), Y2, Y2
+	VMULPS  Y0, Y2, Y2
+	VMULPS  Y2, Y2, Y2
+	VADDPS  Y1, Y2, Y2
+	VSUBPS  Y1, Y2, Y2
+	VMOVUPS Y2, 32(AX)(BX*1)
+	VMOVUPS 64(AX)(BX*1), Y2
+	VMULPS  64(DX)(BX*1), Y2, Y2
+	VMULPS  Y0, Y2, Y2
+	VMULPS  Y2, Y2, Y2
+	VADDPS  Y1, Y2, Y2
+	VSUBPS  Y1, Y2, Y2
+	VMOVUPS Y2, 64(AX)(BX*1)
+	VMOVUPS 96(AX)(BX*1), Y2
+	VMULPS  96(DX)(BX*1), Y2, Y2
+	VMULPS  Y0, Y2, Y2
+	VMULPS  Y2, Y2, Y2
+	VADDPS  Y1, Y2, Y2
+	VSUBPS  Y1, Y2, Y2
+	VMOVUPS Y2, 96(AX)(BX*1)
+	ADDQ    $0x00000080, BX
+	JMP     block49
+
+rest50:
+	VZEROUPPER
+	RET
+
+DATA squareGrainF32AVX2<>+0(SB)/4, $0x0d800000
+DATA squareGrainF32AVX2<>+4(SB)/4, $0x0d800000
+DATA squareGrainF32AVX2<>+8(SB)/4, $0x0d800000
+DATA squareGrainF32AVX2<>+12(SB)/4, $0x0d800000
+DATA squareGrainF32AVX2<>+16(SB)/4, $0x0d800000
+DATA squareGrainF32AVX2<>+20(SB)/4, $0x0d800000
+DATA squareGrainF32AVX2<>+24(SB)/4, $0x0d800000
+DATA squareGrainF32AVX2<>+28(SB)/4, $0x0d800000
+GLOBL squareGrainF32AVX2<>(SB), RODATA|NOPTR, $32
+
 // func imagesF32AVX2(dst []float32, ld int, w []float32, ldw int, rows int, y []float32, d int, count int)
 // Requires: AVX, CMOV, FMA3
 TEXT ·imagesF32AVX2(SB), NOSPLIT, $0-112
@@ -4384,10 +4560,10 @@ TEXT ·imagesF32AVX2(SB), NOSPLIT, $0-112
 	MOVQ    count+104(FP), DX
 	XORQ    R10, R10
 
-block49:
+block52:
 	LEAQ    64(R10), R11
 	CMPQ    R11, CX
-	JGT     rest50
+	JGT     rest53
 	MOVQ    dst_base+0(FP), R11
 	MOVQ    ld+24(FP), R12
 	SHLQ    $0x02, R12
@@ -4428,9 +4604,9 @@ block49:
 	ADDQ    R10, R12
 	XORQ    R11, R11
 	CMPQ    R11, DX
-	JGE     summed53
+	JGE     summed56
 
-column52:
+column55:
 	VMOVUPS      (R12), Y12
 	VMOVUPS      32(R12), Y13
 	VBROADCASTSS (AX)(R11*4), Y14
@@ -4454,9 +4630,9 @@ column52:
 	ADDQ         CX, R12
 	INCQ         R11
 	CMPQ         R11, DX
-	JLT          column52
+	JLT          column55
 
-summed53:
+summed56:
 	MOVQ    dst_base+0(FP), R11
 	MOVQ    ld+24(FP), R12
 	SHLQ    $0x02, R12
@@ -4494,9 +4670,9 @@ summed53:
 	VMOVUPS Y10, (R14)(R10*1)
 	VMOVUPS Y11, 32(R14)(R10*1)
 	ADDQ    $0x00000040, R10
-	JMP     block49
+	JMP     block52
 
-rest50:
+rest53:
 	VZEROUPPER
 	RET
 
@@ -4512,10 +4688,10 @@ TEXT ·sumF32AVX2(SB), NOSPLIT, $0-28
 	VXORPS Y3, Y3, Y3
 	XORQ   DX, DX
 
-block54:
+block57:
 	LEAQ    128(DX), BX
 	CMPQ    BX, CX
-	JGT     rest55
+	JGT     rest58
 	VMOVUPS (AX)(DX*1), Y4
 	VADDPS  Y4, Y0, Y0
 	VMOVUPS 32(AX)(DX*1), Y4
@@ -4525,9 +4701,9 @@ block54:
 	VMOVUPS 96(AX)(DX*1), Y4
 	VADDPS  Y4, Y3, Y3
 	ADDQ    $0x00000080, DX
-	JMP     block54
+	JMP     block57
 
-rest55:
+rest58:
 	VADDPS       Y3, Y0, Y0
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y1, Y0, Y0
@@ -4553,10 +4729,10 @@ TEXT ·maxOfF32AVX2(SB), NOSPLIT, $0-28
 	VMOVUPS minusInfF32AVX2<>+0(SB), Y3
 	XORQ    DX, DX
 
-block57:
+block60:
 	LEAQ    128(DX), BX
 	CMPQ    BX, CX
-	JGT     rest58
+	JGT     rest61
 	VMOVUPS (AX)(DX*1), Y4
 	VMAXPS  Y0, Y4, Y5
 	VMAXPS  Y4, Y0, Y0
@@ -4574,9 +4750,9 @@ block57:
 	VMAXPS  Y4, Y3, Y3
 	VORPS   Y5, Y3, Y3
 	ADDQ    $0x00000080, DX
-	JMP     block57
+	JMP     block60
 
-rest58:
+rest61:
 	VMAXPS       Y0, Y3, Y4
 	VMAXPS       Y3, Y0, Y0
 	VORPS        Y4, Y0, Y0
@@ -4630,7 +4806,7 @@ TEXT ·peakF32AVX2(SB), NOSPLIT, $0-12
 	VXORPS  Y11, Y11, Y11
 	VMOVUPS exp2c0F32AVX2<>+0(SB), Y12
 
-round60:
+round63:
 	VFMADD231PS  Y12, Y12, Y0
 	VFMADD231PS  Y12, Y12, Y1
 	VFMADD231PS  Y12, Y12, Y2
@@ -4644,7 +4820,7 @@ round60:
 	VFMADD231PS  Y12, Y12, Y10
 	VFMADD231PS  Y12, Y12, Y11
 	DECQ         AX
-	JNZ          round60
+	JNZ          round63
 	VADDPS       Y11, Y0, Y0
 	VADDPS       Y10, Y1, Y1
 	VADDPS       Y9, Y2, Y2
@@ -6021,6 +6197,92 @@ end49:
 	VZEROUPPER
 	RET
 
+// func squareRowF32AVX512(k []float32, v []float32, s float32)
+// Requires: AVX, AVX512F
+TEXT ·squareRowF32AVX512(SB), NOSPLIT, $0-52
+	MOVQ         k_base+0(FP), AX
+	MOVQ         k_len+8(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         v_base+24(FP), DX
+	VBROADCASTSS s+48(FP), Z0
+	VMOVUPS      squareGrainF32AVX512<>+0(SB), Z1
+	XORQ         BX, BX
+
+block50:
+	LEAQ    256(BX), SI
+	CMPQ    SI, CX
+	JGT     rest51
+	VMOVUPS (AX)(BX*1), Z2
+	VMULPS  (DX)(BX*1), Z2, Z2
+	VMULPS  Z0, Z2, Z2
+	VMULPS  Z2, Z2, Z2
+	VADDPS  Z1, Z2, Z2
+	VSUBPS  Z1, Z2, Z2
+	VMOVUPS Z2, (AX)(BX*1)
+	VMOVUPS 64(AX)(BX*1), Z2
+	VMULPS  64(DX)(BX*1), Z2, Z2
+	VMULPS  Z0, Z2, Z2
+	VMULPS  Z2, Z2, Z2
+	VADDPS  Z1, Z2, Z2
+	VSUBPS  Z1, Z2, Z2
+	VMOVUPS Z2, 64(AX)(BX*1)
+	VMOVUPS 128(AX)(BX*1), Z2
+	VMULPS  128(DX)(BX*1), Z2, Z2
+	VMULPS  Z0, Z2, Z2
+	VMULPS  Z2, Z2, Z2
+	VADDPS  Z1, Z2, Z2
+	VSUBPS  Z1, Z2, Z2
+	VMOVUPS Z2, 128(AX)(BX*1)
+	VMOVUPS 192(AX)(BX*1), Z2
+	VMULPS  192(DX)(BX*1), Z2, Z2
+	VMULPS  Z0, Z2, Z2
+	VMULPS  Z2, Z2, Z2
+	VADDPS  Z1, Z2, Z2
+	VSUBPS  Z1, Z2, Z2
+	VMOVUPS Z2, 192(AX)(BX*1)
+	ADDQ    $0x00000100, BX
+	JMP     block50
+
+rest51:
+	CMPQ    BX, CX
+	JGE     end52
+	VMOVUPS (AX)(BX*1), Z2
+	VMULPS  (DX)(BX*1), Z2, Z2
+	VMULPS  Z0, Z2, Z2
+	VMULPS  Z2, Z2, Z2
+	VADDPS  Z1, Z2, Z2
+	VSUBPS  Z1, Z2, Z2
+	VMOVUPS Z2, (AX)(BX*1)
+	VMOVUPS 64(AX)(BX*1), Z2
+	VMULPS  64(DX)(BX*1), Z2, Z2
+	VMULPS  Z0, Z2, Z2
+	VMULPS  Z2, Z2, Z2
+	VADDPS  Z1, Z2, Z2
+	VSUBPS  Z1, Z2, Z2
+	VMOVUPS Z2, 64(AX)(BX*1)
+
+end52:
+	VZEROUPPER
+	RET
+
+DATA squareGrainF32AVX512<>+0(SB)/4, $0x0d800000
+DATA squareGrainF32AVX512<>+4(SB)/4, $0x0d800000
+DATA squareGrainF32AVX512<>+8(SB)/4, $0x0d800000
+DATA squareGrainF32AVX512<>+12(SB)/4, $0x0d800000
+DATA squareGrainF32AVX512<>+16(SB)/4, $0x0d800000
+DATA squareGrainF32AVX512<>+20(SB)/4, $0x0d800000
+DATA squareGrainF32AVX512<>+24(SB)/4, $0x0d800000
+DATA squareGrainF32AVX512<>+28(SB)/4, $0x0d800000
+DATA squareGrainF32AVX512<>+32(SB)/4, $0x0d800000
+DATA squareGrainF32AVX512<>+36(SB)/4, $0x0d800000
+DATA squareGrainF32AVX512<>+40(SB)/4, $0x0d800000
+DATA squareGrainF32AVX512<>+44(SB)/4, $0x0d800000
+DATA squareGrainF32AVX512<>+48(SB)/4, $0x0d800000
+DATA squareGrainF32AVX512<>+52(SB)/4, $0x0d800000
+DATA squareGrainF32AVX512<>+56(SB)/4, $0x0d800000
+DATA squareGrainF32AVX512<>+60(SB)/4, $0x0d800000
+GLOBL squareGrainF32AVX512<>(SB), RODATA|NOPTR, $64
+
 // func imagesF32AVX512(dst []float32, ld int, w []float32, ldw int, rows int, y []float32, d int, count int)
 // Requires: AVX, AVX512F, CMOV
 TEXT ·imagesF32AVX512(SB), NOSPLIT, $0-112
@@ -6053,10 +6315,10 @@ TEXT ·imagesF32AVX512(SB), NOSPLIT, $0-112
 	MOVQ    count+104(FP), DX
 	XORQ    R10, R10
 
-block50:
+block53:
 	LEAQ    128(R10), R11
 	CMPQ    R11, CX
-	JGT     rest51
+	JGT     rest54
 	MOVQ    dst_base+0(FP), R11
 	MOVQ    ld+24(FP), R12
 	SHLQ    $0x02, R12
@@ -6097,9 +6359,9 @@ block50:
 	ADDQ    R10, R12
 	XORQ    R11, R11
 	CMPQ    R11, DX
-	JGE     summed54
+	JGE     summed57
 
-column53:
+column56:
 	VMOVUPS      (R12), Z12
 	VMOVUPS      64(R12), Z13
 	VBROADCASTSS (AX)(R11*4), Z14
@@ -6123,9 +6385,9 @@ column53:
 	ADDQ         CX, R12
 	INCQ         R11
 	CMPQ         R11, DX
-	JLT          column53
+	JLT          column56
 
-summed54:
+summed57:
 	MOVQ    dst_base+0(FP), R11
 	MOVQ    ld+24(FP), R12
 	SHLQ    $0x02, R12
@@ -6163,11 +6425,11 @@ summed54:
 	VMOVUPS Z10, (R14)(R10*1)
 	VMOVUPS Z11, 64(R14)(R10*1)
 	ADDQ    $0x00000080, R10
-	JMP     block50
+	JMP     block53
 
-rest51:
+rest54:
 	CMPQ    R10, CX
-	JGE     end52
+	JGE     end55
 	MOVQ    dst_base+0(FP), R11
 	MOVQ    ld+24(FP), R12
 	SHLQ    $0x02, R12
@@ -6202,9 +6464,9 @@ rest51:
 	ADDQ    R10, R12
 	XORQ    R11, R11
 	CMPQ    R11, DX
-	JGE     summed56
+	JGE     summed59
 
-column55:
+column58:
 	VMOVUPS      (R12), Z6
 	VBROADCASTSS (AX)(R11*4), Z7
 	VFMADD231PS  Z6, Z7, Z0
@@ -6221,9 +6483,9 @@ column55:
 	ADDQ         CX, R12
 	INCQ         R11
 	CMPQ         R11, DX
-	JLT          column55
+	JLT          column58
 
-summed56:
+summed59:
 	MOVQ    dst_base+0(FP), AX
 	MOVQ    ld+24(FP), CX
 	SHLQ    $0x02, CX
@@ -6255,7 +6517,7 @@ summed56:
 	CMOVQGT AX, BX
 	VMOVUPS Z5, (BX)(R10*1)
 
-end52:
+end55:
 	VZEROUPPER
 	RET
 
@@ -6271,10 +6533,10 @@ TEXT ·sumF32AVX512(SB), NOSPLIT, $0-28
 	VXORPS Z3, Z3, Z3
 	XORQ   DX, DX
 
-block57:
+block60:
 	LEAQ    256(DX), BX
 	CMPQ    BX, CX
-	JGT     rest58
+	JGT     rest61
 	VMOVUPS (AX)(DX*1), Z4
 	VADDPS  Z4, Z0, Z0
 	VMOVUPS 64(AX)(DX*1), Z4
@@ -6284,17 +6546,17 @@ block57:
 	VMOVUPS 192(AX)(DX*1), Z4
 	VADDPS  Z4, Z3, Z3
 	ADDQ    $0x00000100, DX
-	JMP     block57
+	JMP     block60
 
-rest58:
+rest61:
 	CMPQ    DX, CX
-	JGE     end59
+	JGE     end62
 	VMOVUPS (AX)(DX*1), Z4
 	VADDPS  Z4, Z0, Z0
 	VMOVUPS 64(AX)(DX*1), Z4
 	VADDPS  Z4, Z1, Z1
 
-end59:
+end62:
 	VADDPS        Z3, Z0, Z0
 	VADDPS        Z2, Z1, Z1
 	VADDPS        Z1, Z0, Z0
@@ -6322,10 +6584,10 @@ TEXT ·maxOfF32AVX512(SB), NOSPLIT, $0-28
 	VMOVUPS minusInfF32AVX512<>+0(SB), Z3
 	XORQ    DX, DX
 
-block60:
+block63:
 	LEAQ    256(DX), BX
 	CMPQ    BX, CX
-	JGT     rest61
+	JGT     rest64
 	VMOVUPS (AX)(DX*1), Z4
 	VMAXPS  Z0, Z4, Z5
 	VMAXPS  Z4, Z0, Z0
@@ -6343,11 +6605,11 @@ block60:
 	VMAXPS  Z4, Z3, Z3
 	VORPS   Z5, Z3, Z3
 	ADDQ    $0x00000100, DX
-	JMP     block60
+	JMP     block63
 
-rest61:
+rest64:
 	CMPQ    DX, CX
-	JGE     end62
+	JGE     end65
 	VMOVUPS (AX)(DX*1), Z4
 	VMAXPS  Z0, Z4, Z5
 	VMAXPS  Z4, Z0, Z0
@@ -6357,7 +6619,7 @@ rest61:
 	VMAXPS  Z4, Z1, Z1
 	VORPS   Z5, Z1, Z1
 
-end62:
+end65:
 	VMAXPS        Z0, Z3, Z4
 	VMAXPS        Z3, Z0, Z0
 	VORPS         Z4, Z0, Z0
@@ -6423,7 +6685,7 @@ TEXT ·peakF32AVX512(SB), NOSPLIT, $0-12
 	VXORPS  Z11, Z11, Z11
 	VMOVUPS exp2c0F32AVX512<>+0(SB), Z12
 
-round63:
+round66:
 	VFMADD231PS   Z12, Z12, Z0
 	VFMADD231PS   Z12, Z12, Z1
 	VFMADD231PS   Z12, Z12, Z2
@@ -6437,7 +6699,7 @@ round63:
 	VFMADD231PS   Z12, Z12, Z10
 	VFMADD231PS   Z12, Z12, Z11
 	DECQ          AX
-	JNZ           round63
+	JNZ           round66
 	VADDPS        Z11, Z0, Z0
 	VADDPS        Z10, Z1, Z1
 	VADDPS        Z9, Z2, Z2

@@ -60,6 +60,32 @@ func AddRows[T Float](dst, u, k []T, ld int) {
 
 func genericAddRows[T Float](dst, u, k []T, _ int) { genericAddScaled(dst, u[0], k[:len(dst)]) }
 
+// SquareRow makes k_j the square of k_j v_j s. Far below the normal numbers, from 2^-100 and 2^-900 down, a square is rounded to a fixed grain, so that none
+// is subnormal. The lengths are equal and a multiple of [Pad].
+//
+// A Gibbs kernel at half the temperature, with the same potentials, is the square: annealing by halves needs no exponential.
+func SquareRow[T Float](k, v []T, s T) {
+	checkLengths(len(k), len(v))
+	active[T]().squareRow(k, v, s)
+}
+
+func genericSquareRow[T Float](k, v []T, s T) {
+	grain := squareGrain[T]()
+	for j, x := range v {
+		t := k[j] * x * s
+		k[j] = T(t*t) + grain - grain
+	}
+}
+
+// squareGrain is what is added to squares and taken away again.
+func squareGrain[T Float]() T {
+	var grain any = 0x1p-900
+	if _, ok := any(T(0)).(float32); ok {
+		grain = float32(0x1p-100)
+	}
+	return grain.(T)
+}
+
 // Sum returns Σ x_j. The length is a multiple of [Pad].
 func Sum[T Float](x []T) T {
 	checkPad(len(x))

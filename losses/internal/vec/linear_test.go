@@ -72,6 +72,43 @@ func testRows[T Float](t *testing.T) {
 	}
 }
 
+// Squares are within four roundings and half the grain, never subnormal, and what does not square to a finite number says so.
+func TestSquareRow(t *testing.T) {
+	each(t, func(t *testing.T) { testSquareRow[float64](t); testSquareRow[float32](t) })
+}
+
+func testSquareRow[T Float](t *testing.T) {
+	grain := float64(squareGrain[T]())
+	for n := 0; n <= 1024; n += 32 {
+		noise := normal(uint64(n))
+		k, v := row[T](n, noise), row[T](n, noise)
+		for j := range k.data {
+			if j%3 == 0 {
+				k.data[j] *= T(math.Sqrt(grain)) // squares near the grain
+			}
+		}
+		before := append([]T(nil), k.data...)
+		const s = 0.75
+		SquareRow(k.data, v.data, s)
+		for j, x := range before {
+			want := float64(x) * v.at(0, j) * s
+			want *= want
+			if got := k.at(0, j); !(math.Abs(got-want) <= 8*epsilon[T]()*(want+grain)) || got != 0 && got < grain*epsilon[T]() {
+				t.Fatalf("%T, SquareRow of %d: number %d is %v, want %v", T(0), n, j, got, want)
+			}
+		}
+		k.check(t)
+		v.check(t)
+	}
+	for _, x := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), math.Sqrt(math.MaxFloat64) * 2} {
+		k, v := row[T](32, always(x)), row[T](32, always(1))
+		SquareRow(k.data, v.data, 1)
+		if got := k.at(0, 31); got == got && !math.IsInf(got, 1) {
+			t.Errorf("%T, the square of %v is %v", T(0), x, got)
+		}
+	}
+}
+
 func TestMaxOfExtremes(t *testing.T) {
 	each(t, func(t *testing.T) { testMaxOf[float64](t); testMaxOf[float32](t) })
 }

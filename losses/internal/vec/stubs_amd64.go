@@ -64,6 +64,11 @@ func addRowsF64AVX2(dst []float64, u []float64, k []float64, ld int)
 //go:noescape
 func addScaledF64AVX2(dst []float64, a float64, x []float64)
 
+// squareRowF64AVX2 is squareRow for one instruction set.
+//
+//go:noescape
+func squareRowF64AVX2(k []float64, v []float64, s float64)
+
 // imagesF64AVX2 is a few rows of Images for one instruction set.
 //
 //go:noescape
@@ -143,6 +148,11 @@ func addRowsF64AVX512(dst []float64, u []float64, k []float64, ld int)
 //
 //go:noescape
 func addScaledF64AVX512(dst []float64, a float64, x []float64)
+
+// squareRowF64AVX512 is squareRow for one instruction set.
+//
+//go:noescape
+func squareRowF64AVX512(k []float64, v []float64, s float64)
 
 // imagesF64AVX512 is a few rows of Images for one instruction set.
 //
@@ -224,6 +234,11 @@ func addRowsF32AVX2(dst []float32, u []float32, k []float32, ld int)
 //go:noescape
 func addScaledF32AVX2(dst []float32, a float32, x []float32)
 
+// squareRowF32AVX2 is squareRow for one instruction set.
+//
+//go:noescape
+func squareRowF32AVX2(k []float32, v []float32, s float32)
+
 // imagesF32AVX2 is a few rows of Images for one instruction set.
 //
 //go:noescape
@@ -303,6 +318,11 @@ func addRowsF32AVX512(dst []float32, u []float32, k []float32, ld int)
 //
 //go:noescape
 func addScaledF32AVX512(dst []float32, a float32, x []float32)
+
+// squareRowF32AVX512 is squareRow for one instruction set.
+//
+//go:noescape
+func squareRowF32AVX512(k []float32, v []float32, s float32)
 
 // imagesF32AVX512 is a few rows of Images for one instruction set.
 //

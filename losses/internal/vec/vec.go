@@ -51,6 +51,7 @@ type kernels[T Float] struct {
 	dot                     func(x, y []T) T
 	addRows                 func(dst, u, k []T, ld int)
 	addScaled               func(dst []T, a T, x []T)
+	squareRow               func(k, v []T, s T)
 	images                  func(dst []T, ld int, w []T, ldw, rows int, y []T, d, count int)
 	sum, maxOf              func(x []T) T
 }
@@ -89,7 +90,7 @@ func genericKernels[T Float]() kernels[T] {
 		logSumRow: genericLogSumRow[T], logSumColumns: genericLogSumColumns[T],
 		expRow:     genericExpRow[T],
 		linearRows: 1, dotBlock: genericDotBlock[T], dot: genericDot[T],
-		addRows: genericAddRows[T], addScaled: genericAddScaled[T],
+		addRows: genericAddRows[T], addScaled: genericAddScaled[T], squareRow: genericSquareRow[T],
 		images: genericImages[T],
 		sum:    genericSum[T], maxOf: genericMaxOf[T],
 	}

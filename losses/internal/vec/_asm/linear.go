@@ -114,6 +114,30 @@ func (m *machine) addScaled() {
 	finish()
 }
 
+// squareRow squares a scaled row in place. Adding and subtracting a number rounds what is far below it to 0, so that squares of small entries are not
+// subnormal, which is slow on some CPUs.
+func (m *machine) squareRow() {
+	m.function("squareRow", "func(k, v []T, s T)", "is squareRow for one instruction set.")
+	tiny := 0x1p-900
+	if m.single {
+		tiny = 0x1p-100
+	}
+	k, n, v, s, grain := pointer("k"), m.bytes("k", true), pointer("v"), m.scalar("s"), m.constant("squareGrain", tiny)
+	m.blocks(n, 4, func(at reg64, vectors int) {
+		t := m.vecs(vectors)
+		for i := range t {
+			m.load(m.element(k, at, i), t[i])
+			m.mul(m.element(v, at, i), t[i], t[i])
+			m.mul(s, t[i], t[i])
+			m.mul(t[i], t[i], t[i])
+			m.add(grain, t[i], t[i])
+			m.sub(grain, t[i], t[i])
+			m.store(t[i], m.element(k, at, i))
+		}
+	})
+	finish()
+}
+
 // accumulate combines all vectors of x by op, in four chains, from a start.
 func (m *machine) accumulate(op func(b, a, to Op), start func() vector) vector {
 	x, n := pointer("x"), m.bytes("x", true)

@@ -31,6 +31,7 @@ func main() {
 		m.dot(1)
 		m.addRows(m.linearRows())
 		m.addScaled()
+		m.squareRow()
 		m.images()
 		m.sum()
 		m.maxOf()

@@ -1,0 +1,162 @@
+package entropic
+
+import (
+	"math"
+
+	"kantor/losses"
+	"kantor/losses/internal/vec"
+)
+
+// points are two clouds in one number format, in the layout that the kernels of package vec take, relative to a center so that a common offset costs no
+// digits.
+type points[T vec.Float] struct {
+	cost    vec.Cost
+	n, m, d int
+	x       []T // [n,d]
+	packed  []T // y, dimension by dimension: [d,stride], 0 beyond its points
+	stride  int
+	center  []float64
+	rx, ry  []float64 // costs to the center
+}
+
+func newPoints[T vec.Float](cost vec.Cost, x, y *losses.Cloud, center []float64) *points[T] {
+	p := &points[T]{cost: cost, n: x.N, m: y.N, d: x.D, x: make([]T, x.N*x.D), stride: pad(y.N), center: center}
+	for i := range x.N {
+		row, to := x.X[i*p.d:(i+1)*p.d], p.x[i*p.d:(i+1)*p.d]
+		for k, v := range row {
+			to[k] = T(v - center[k])
+		}
+	}
+	p.packed = make([]T, p.d*p.stride)
+	for j := range y.N {
+		for k, v := range y.X[j*p.d : (j+1)*p.d] {
+			p.packed[k*p.stride+j] = T(v - center[k])
+		}
+	}
+	p.rx, p.ry = costsTo(cost, x, center), costsTo(cost, y, center)
+	return p
+}
+
+// costsTo are the costs of the points to one.
+func costsTo(cost vec.Cost, c *losses.Cloud, point []float64) []float64 {
+	r := make([]float64, c.N)
+	for i := range r {
+		r[i] = cost.Of(c.X[i*c.D:(i+1)*c.D], point)
+	}
+	return r
+}
+
+// pairPart writes the part of the cost that depends on both points: -x·y of ½|x|² + ½|y|² - x·y but for its sign, or the distance.
+func (p *points[T]) pairPart(dst []T, ld, lo, hi, from, to int) {
+	x, y := p.x[lo*p.d:hi*p.d], p.packed[from:]
+	if p.cost == vec.HalfSquared {
+		vec.Products(dst, ld, x, hi-lo, p.d, y, p.stride, to-from)
+		return
+	}
+	vec.Costs(dst, ld, p.cost, x, hi-lo, p.d, y, p.stride, to-from)
+}
+
+// exponents are t_ij = (f_i + g_j - C_ij)/ε log₂e, in the number format of the points, in three parts: of the row, of the column and of both. That of
+// both is a matrix product for squares, and its rounding is relative to |x||y| then, not to the cost.
+type exponents[T vec.Float] struct {
+	*points[T]
+	heights []T // of the columns, -Inf beyond the points
+	shifts  []T // of the rows
+	scale   T   // of what pairPart writes, with the sign of a cost
+	largest float64
+	epsilon float64
+}
+
+func newExponents[T vec.Float](p *points[T]) *exponents[T] {
+	return &exponents[T]{points: p, heights: heightsFor[T](p.m), shifts: make([]T, p.n)}
+}
+
+func (e *exponents[T]) set(f, g []float64, epsilon float64) {
+	e.epsilon = epsilon
+	rx, ry := e.rx, e.ry
+	e.scale = T(-math.Log2E / epsilon)
+	if e.cost != vec.HalfSquared {
+		rx, ry, e.scale = nil, nil, -e.scale
+	}
+	e.largest = setExponents(e.shifts, f, rx, epsilon) + setExponents(e.heights, g, ry, epsilon)
+}
+
+// setExponents writes (f - r)/ε log₂e and returns the largest in absolute value.
+func setExponents[T vec.Float](dst []T, f, r []float64, epsilon float64) (largest float64) {
+	by := math.Log2E / epsilon
+	for i, v := range f {
+		if r != nil {
+			v -= r[i]
+		}
+		v *= by
+		dst[i] = T(v)
+		largest = max(largest, math.Abs(v))
+	}
+	return largest
+}
+
+// rounding bounds the error of an exponent, times log 2: so the relative error that it is of a power.
+//
+// Coordinates are rounded twice, their D products and sums each once, scale once, and the three parts and their sum twice more. For distances the first two
+// move a point by no more than its own length, and the rest is relative to the distance.
+func (e *exponents[T]) rounding() float64 {
+	u := unitOf[T]()
+	mixed := 2 * math.Sqrt(largest(e.rx)*largest(e.ry)) // |x||y|
+	if e.cost != vec.HalfSquared {
+		mixed = largest(e.rx) + largest(e.ry)
+	}
+	mixed *= math.Log2E / e.epsilon
+	lengths := (largest(e.rx) + largest(e.ry)) * math.Log2E / e.epsilon
+	return float64(e.d+8)*u*mixed + 4*u*e.largest + float64(e.d+8)*unit*(e.largest+2*lengths)
+}
+
+// unitOf is half an ulp of 1.
+func unitOf[T vec.Float]() float64 {
+	if sizeOf[T]() == 4 {
+		return 1.0 / (1 << 24)
+	}
+	return unit
+}
+
+// entries are those of the Gibbs kernel K_ij = exp((f_i + g_j - C_ij)/ε), at potentials and a temperature that were set, in the format K.
+type entries[K vec.Float] interface {
+	set(f, g []float64, epsilon float64)
+	// write writes the rows lo..hi in the columns from..to, multiples of Pad. Columns beyond the points are 0.
+	write(dst []K, ld, lo, hi, from, to int)
+	// relativeError bounds |δ| where an entry is exp((f_i + g_j - C_ij)/ε)(1+δ). One below the smallest normal number may be 0.
+	relativeError() float64
+}
+
+// powers are entries in the format of the points.
+type powers[T vec.Float] struct{ *exponents[T] }
+
+func (p powers[T]) write(dst []T, ld, lo, hi, from, to int) {
+	for at := from; at < to; at += segmentSize {
+		end := min(to, at+segmentSize)
+		p.pairPart(dst[at-from:], ld, lo, hi, at, end)
+		for i := range hi - lo {
+			row := dst[i*ld+at-from : i*ld+end-from]
+			vec.ExpRow(row, row, p.heights[at:end], p.scale, p.shifts[lo+i])
+		}
+	}
+}
+
+func (p powers[T]) relativeError() float64 { return p.rounding() + 4*unitOf[T]() }
+
+// narrowPowers are entries in binary32 of exponents in binary64: what a kernel needs where the costs are many times the temperature, since its entries are
+// far better known than the exponents that they come from.
+type narrowPowers struct{ *exponents[float64] }
+
+func (p narrowPowers) write(dst []float32, ld, lo, hi, from, to int) {
+	scratch := newBuffer[float64]((hi - lo) * segmentSize)
+	defer freeBuffer(scratch)
+	for at := from; at < to; at += segmentSize {
+		end := min(to, at+segmentSize)
+		p.pairPart(scratch, segmentSize, lo, hi, at, end)
+		for i := range hi - lo {
+			vec.ExpRowNarrow(dst[i*ld+at-from:i*ld+end-from], scratch[i*segmentSize:i*segmentSize+end-at], p.heights[at:end], p.scale, p.shifts[lo+i])
+		}
+	}
+}
+
+func (p narrowPowers) relativeError() float64 { return p.rounding() + 4e-7 }
