@@ -73,7 +73,7 @@ func (p *problem) descend(ctx context.Context) (*entropic.Solution, *potential, 
 	if mean == 0 {
 		mean = 1 // all points coincide
 	}
-	path, err := entropic.NewPath(ctx, p.Problem, p.gap/4)
+	path, err := entropic.NewPath(ctx, p.Problem, 0) // in binary64: where W1 is 0, rounding is all that its bounds are apart
 	if err != nil {
 		return nil, nil, err
 	}

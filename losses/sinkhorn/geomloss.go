@@ -66,7 +66,7 @@ func (p *problem) boundAnnealed(ctx context.Context, annealed *entropic.Annealed
 		problem.A, problem.B = a, b
 		s := &solved{Problem: problem, Solution: &entropic.Solution{F: f, G: g, Iterations: annealed.Iterations}}
 		if err == nil {
-			s.Bounds, s.MarginalError, err = entropic.Measure(ctx, problem, s.Solution)
+			s.Bounds, s.MarginalError, err = entropic.Measure(ctx, problem, s.Solution, p.precision())
 		}
 		s.Converged = s.MarginalError <= p.options.Tolerance
 		return s

@@ -81,8 +81,12 @@ func (p *problem) start(ctx context.Context) (all []*solved, err error) {
 			problems = append(problems, self)
 		}
 	}
-	for _, problem := range problems {
-		path, err := entropic.NewPath(ctx, problem, p.options.Tolerance)
+	for i, problem := range problems {
+		newPath := entropic.NewPath
+		if i > 0 {
+			newPath = entropic.NewSelfPath
+		}
+		path, err := newPath(ctx, problem, p.options.Tolerance)
 		if err != nil {
 			return all, err
 		}
@@ -134,10 +138,10 @@ func (p *problem) iterate(ctx context.Context, all []*solved, o entropic.Options
 			return err
 		}
 		if p.withoutInterval {
-			s.Bounds = entropic.Dual(s.Problem, s.Solution)
-			return nil
+			s.Bounds, err = entropic.Value(ctx, s.Solution)
+			return err
 		}
-		s.Bounds, err = entropic.Bound(ctx, s.Problem, s.Solution)
+		s.Bounds, err = entropic.Bound(ctx, s.Solution)
 		return err
 	})
 }

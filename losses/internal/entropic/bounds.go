@@ -4,7 +4,10 @@ import (
 	"context"
 	"math"
 
+	"gonum.org/v1/gonum/floats"
+
 	"kantor/losses"
+	"kantor/losses/internal/vec"
 )
 
 // Bounds contain the exact value of a problem, for the numbers as received: both ends hold with the rounding of binary64 accounted for.
@@ -26,66 +29,29 @@ const unit = 1.0 / (1 << 53)
 func Gamma(k int) float64 { return float64(k) * unit / (1 - float64(k)*unit) }
 
 // Bound evaluates a solution. The error is the context's.
-func Bound(ctx context.Context, p Problem, s *Solution) (Bounds, error) {
-	bounds, _, err := Measure(ctx, p, s)
-	return bounds, err
+func Bound(ctx context.Context, s *Solution) (Bounds, error) {
+	b, _, err := s.plan.bound(ctx)
+	return b, err
 }
 
-// Measure evaluates potentials, wherever they came from, and their marginal error as in [Solution]. The error is the context's.
-func Measure(ctx context.Context, p Problem, s *Solution) (bounds Bounds, marginalError float64, err error) {
-	pl, err := newPlan(ctx, p, s)
-	if err != nil {
+// Measure evaluates potentials, wherever they came from, and their marginal error as in [Solution]; tolerance says how precisely. The solution can be
+// differentiated afterwards, and is to be released. The error is the context's.
+func Measure(ctx context.Context, p Problem, s *Solution, tolerance float64) (bounds Bounds, marginalError float64, err error) {
+	k := newKernel(p, tolerance)
+	s.plan = newScaling(p, k)
+	copy(s.plan.f, s.F)
+	copy(s.plan.g, s.G)
+	if err := s.plan.absorb(ctx, p.Epsilon); err != nil {
 		return Bounds{}, 0, err
 	}
-	defer pl.costs.release()
-	bounds.Value, bounds.Lower = pl.lower()
-	bounds.Upper = pl.upperAsItIs()
-	if p.balanced() {
-		var rounded float64
-		rounded, err = pl.upper(ctx, true)
-		bounds.Upper = min(bounds.Upper, rounded)
-	}
-	// First-order terms bound the rounding only while it is small.
-	bounds.Valid = pl.eta <= 1./16 && isFinite(bounds.Lower) && isFinite(bounds.Upper)
-	return bounds, max(p.missed(p.A, s.F, pl.rows), p.missed(p.B, s.G, pl.columns)), err
+	return s.plan.bound(ctx)
 }
 
-// missed is the L1 distance of a marginal from what it should be, relative to the mass.
-func (p Problem) missed(c *losses.Cloud, f, marginal []float64) float64 {
-	total := 0.0
-	for i, w := range c.W {
-		total += math.Abs(marginal[i] - w*p.target(f[i]))
-	}
-	return total / c.Mass
-}
-
-// Dual is the value alone. ΣP needs no pass: the last measurement left the softmin, and (P1)_i = a_i exp((f_i - softmin_i)/ε).
-func Dual(p Problem, s *Solution) Bounds {
-	pl := plan{Problem: p}
-	mass, value := 0.0, 0.0
-	for i, f := range s.F {
-		dual, _ := pl.conjugate(f)
-		value += p.A.W[i] * dual
-		mass += p.A.W[i] * math.Exp((f-s.softF[i])/p.Epsilon)
-	}
-	for j, g := range s.G {
-		dual, _ := pl.conjugate(g)
-		value += p.B.W[j] * dual
-	}
-	return Bounds{Value: value - p.Epsilon*(mass-p.A.Mass*p.B.Mass)}
-}
-
-// TransportCost is an upper bound on min <P,C>, without entropy, from the rounded plan of a solution, and one on the costs.
-func TransportCost(ctx context.Context, p Problem, s *Solution) (upper, maxCost float64, err error) {
-	pl, err := newPlan(ctx, p, s)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer pl.costs.release()
-	// Nothing is inferred from potentials here, so the plan is the one of the floating-point entries as they are, whose sums are right to gamma.
-	pl.eta = 2 * pl.gamma
-	upper, err = pl.upper(ctx, false)
-	return upper, pl.maxCost, err
+// Value is the dual objective of a solution alone. The error is the context's.
+func Value(ctx context.Context, s *Solution) (Bounds, error) {
+	c, err := s.plan.certificate(ctx)
+	value, _ := c.lower()
+	return Bounds{Value: value}, err
 }
 
 // NoInterval says why a term has none.
@@ -101,32 +67,106 @@ func Widen(lower, upper, size, value float64) *losses.Interval {
 
 func isFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// lower is the dual objective, and that less a bound on its rounding: a first-order analysis with every intermediate in absolute value, doubled to cover
-// the higher orders.
-func (p *plan) lower() (value, lower float64) {
-	mm := p.A.Mass * p.B.Mass
-	value = -p.Epsilon * (p.mass - mm)
-	size := p.cost + p.Epsilon*(p.mass+mm)
-	for _, c := range []struct{ w, f, marginal []float64 }{{p.A.W, p.f, p.rows}, {p.B.W, p.g, p.columns}} {
-		for i, f := range c.f {
-			dual, rounding := p.conjugate(f)
-			value += c.w[i] * dual
-			size += c.w[i]*rounding + c.marginal[i]*math.Abs(f)
+// certificate is a plan as it was computed: the matrix of P̃_ij = α_i K_ij β_j, a number each, with α = au and β = bv, is one whose marginals are known to
+// a relative error, and whose logarithms are (f_i + g_j - C_ij)/ε to an absolute one.
+type certificate struct {
+	*scaling
+	f, g          []float64 // with the scalings
+	alpha, beta   []float64
+	rows, columns []float64 // marginals
+	mass          float64   // ΣP̃
+	sum, log      float64   // these errors
+	maxCost       float64   // at least
+}
+
+// certificate measures the marginals. The error is the context's.
+func (s *scaling) certificate(ctx context.Context) (*certificate, error) {
+	c := &certificate{scaling: s, alpha: floats.MulTo(make([]float64, s.A.N), s.A.W, s.u), beta: floats.MulTo(make([]float64, s.B.N), s.B.W, s.v)}
+	c.f, c.g = s.potentials()
+	c.log, c.sum = s.kernel.errors()
+	ra, rb := s.kernel.radii()
+	c.maxCost = (ra + rb) * (1 + 1e-6)
+	if s.Cost == vec.HalfSquared {
+		c.maxCost += 2 * math.Sqrt(ra*rb)
+	}
+	var err error
+	c.rows, c.columns, err = s.marginals(ctx, c.alpha, c.beta)
+	c.mass = floats.Sum(c.rows)
+	return c, err
+}
+
+// marginals are those of the matrix left_i K_ij right_j. The error is the context's.
+func (s *scaling) marginals(ctx context.Context, left, right []float64) (rows, columns []float64, err error) {
+	rows = make([]float64, len(left))
+	p := pass{y: right, precise: true, x: func(lo, hi int, sums, x []float64) bool {
+		floats.MulTo(rows[lo:hi], left[lo:hi], sums)
+		copy(x, left[lo:hi])
+		return true
+	}}
+	if s.kernel.symmetric() {
+		_, err = s.kernel.pass(ctx, p)
+		return rows, rows, err
+	}
+	p.columns = make([]float64, len(right))
+	_, err = s.kernel.pass(ctx, p)
+	return rows, floats.MulTo(p.columns, p.columns, right), err
+}
+
+// bound is the plan's bounds and what it misses of its marginals. The error is the context's.
+func (s *scaling) bound(ctx context.Context) (bounds Bounds, marginalError float64, err error) {
+	c, err := s.certificate(ctx)
+	if err != nil {
+		return Bounds{}, 0, err
+	}
+	bounds.Value, bounds.Lower = c.lower()
+	bounds.Upper = c.upperAsItIs()
+	if s.balanced() {
+		rounded, err := c.upper(ctx)
+		if err != nil {
+			return Bounds{}, 0, err
+		}
+		bounds.Upper = min(bounds.Upper, rounded)
+	}
+	// First-order terms bound the rounding only while it is small.
+	bounds.Valid = c.log <= 1./16 && isFinite(bounds.Lower) && isFinite(bounds.Upper)
+	return bounds, max(s.missed(s.A, c.f, c.rows), s.missed(s.B, c.g, c.columns)), nil
+}
+
+// missed is the L1 distance of a marginal from what it should be, relative to the mass.
+func (p Problem) missed(c *losses.Cloud, f, marginal []float64) float64 {
+	total := 0.0
+	for i, w := range c.W {
+		total += math.Abs(marginal[i] - w*p.target(f[i]))
+	}
+	return total / c.Mass
+}
+
+// lower is the dual objective, and that less a bound on its rounding: the exact ΣP is within the errors of the computed one, and of what vanished below the
+// smallest normal number; the sums over points are rounded relative to their size.
+func (c *certificate) lower() (value, lower float64) {
+	mm := c.A.Mass * c.B.Mass
+	value = -c.Epsilon * (c.mass - mm)
+	size := c.Epsilon * (c.mass + mm)
+	for _, s := range []struct{ w, f []float64 }{{c.A.W, c.f}, {c.B.W, c.g}} {
+		for i, f := range s.f {
+			dual, rounding := c.conjugate(f)
+			value += s.w[i] * dual
+			size += s.w[i] * rounding
 		}
 	}
-	return value, value - 2*p.gamma*size - p.underflow()
+	return value, value - 2*c.Epsilon*(c.log+c.sum)*c.mass - c.vanished() - 2*Gamma(c.A.N+c.B.N+64)*size
+}
+
+// vanished is at least what entries that were written as 0 are worth in the dual objective.
+func (c *certificate) vanished() float64 {
+	return 2 * c.Epsilon * c.kernel.smallest() * floats.Sum(c.alpha) * floats.Sum(c.beta)
 }
 
 // conjugate is what a potential adds to the dual objective, per weight, f or -ρ(e^{-f/ρ}-1), and what its rounding is relative to.
-func (p *plan) conjugate(f float64) (dual, rounding float64) {
+func (p Problem) conjugate(f float64) (dual, rounding float64) {
 	if p.balanced() {
 		return f, math.Abs(f)
 	}
 	dual = -p.Rho * math.Expm1(-f/p.Rho)
 	return dual, math.Abs(dual) + math.Abs(f)*max(1, math.Exp(-f/p.Rho))
-}
-
-// underflow is what entries of the plan that vanish below the smallest normal number can be worth.
-func (p *plan) underflow() float64 {
-	return float64(p.A.N) * float64(p.B.N) * 0x1p-1000 * (1 + p.maxCost + 1024*(p.Epsilon+p.Rho))
 }

@@ -119,7 +119,7 @@ func checkBounds(t *testing.T, p Problem, o Options, exact *big.Float) {
 
 func compare(t *testing.T, name string, p Problem, solution *Solution, exact *big.Float) {
 	t.Helper()
-	bounds, err := Bound(t.Context(), p, solution)
+	bounds, err := Bound(t.Context(), solution)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,10 +129,11 @@ func compare(t *testing.T, name string, p Problem, solution *Solution, exact *bi
 	case exact.Cmp(bigmath.New(bounds.Lower)) < 0 || exact.Cmp(bigmath.New(bounds.Upper)) > 0:
 		t.Errorf("%s: the exact value %.25g is outside of [%.17g, %.17g]", name, exact, bounds.Lower, bounds.Upper)
 	}
-	// The width is at most what the marginal error and rounding explain: first order in the former, with costs and potentials as its price.
+	// The width is at most what the marginal error and rounding explain: first order in them, with costs and potentials as their price.
+	entry, sum := solution.plan.kernel.errors()
 	mass := max(p.A.Mass, p.B.Mass)
 	scale := 1 + (3*p.spread()+p.Rho)*mass + p.Epsilon*mass*(1+math.Abs(math.Log(mass)))
-	if width := bounds.Upper - bounds.Lower; solution.Converged && width > 10*scale*(solution.MarginalError+1e-11) {
+	if width := bounds.Upper - bounds.Lower; solution.Converged && width > 10*scale*(solution.MarginalError+1e-11)+20*(p.Epsilon*entry*mass*(1+mass)+scale*sum) {
 		t.Errorf("%s: width %.3g at a marginal error of %.3g, out of proportion", name, width, solution.MarginalError)
 	}
 }

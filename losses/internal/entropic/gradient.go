@@ -32,13 +32,37 @@ func (p Problem) softmin(ctx context.Context, g []float64) ([]float64, error) {
 
 // AddPointGradient adds scale·p_i Σ_j w_ij ∇₁C(x_i,y_j) to dst, [N,D], where w_ij = P_ij/Σ_k P_ik are the rows of the plan of potential g, each scaled to
 // sum to 1, and p_i is the marginal, a_i or a_i e^{-f_i/ρ}. By the envelope theorem that is the gradient of the value in the points of p.A; scaling the rows
-// is the last half-step of the iteration. s is the solution that g is of, if its costs are those of p, else nil.
-func AddPointGradient(ctx context.Context, dst []float64, scale float64, p Problem, g []float64, s *Solution) (err error) {
-	var soft []float64
-	var pairs pairs
-	if s != nil && s.pairs != nil {
-		soft, pairs = s.softF, s.pairs
-	} else if soft, err = p.softmin(ctx, g); err != nil {
+// is the last half-step of the iteration. f is the other potential, roughly. s is the solution that they are of, if its costs are those of p, else nil;
+// tolerance says how precise it has to be. The error is the context's.
+func AddPointGradient(ctx context.Context, dst []float64, scale float64, p Problem, f, g []float64, s *Solution, tolerance float64) error {
+	plan, own := (*scaling)(nil), false
+	if s != nil && s.plan != nil && !s.plan.kernel.symmetric() {
+		plan = s.plan
+	}
+	if plan == nil {
+		own = true
+		plan = newScaling(p, newKernelOf(p, tolerance, false))
+		copy(plan.f, f)
+		copy(plan.g, g)
+		if err := plan.absorb(ctx, p.Epsilon); err != nil {
+			return err
+		}
+	}
+	image, mass := make([]float64, len(dst)), make([]float64, p.A.N)
+	center := Mean(p.B)
+	soft, err := plan.images(ctx, image, mass, center)
+	if err == nil && own && !inRange(mass) {
+		// These potentials do not belong together: f is made from g.
+		if f, err = p.softmin(ctx, g); err == nil {
+			copy(plan.f, f)
+			if err = plan.absorb(ctx, p.Epsilon); err == nil {
+				clear(image)
+				clear(mass)
+				soft, err = plan.images(ctx, image, mass, center)
+			}
+		}
+	}
+	if err != nil {
 		return err
 	}
 	marginal := make([]float64, p.A.N)
@@ -48,12 +72,43 @@ func AddPointGradient(ctx context.Context, dst []float64, scale float64, p Probl
 	if p.Cost != vec.HalfSquared {
 		return p.addPulls(ctx, dst, marginal, soft, g)
 	}
-	if pairs == nil {
-		if pairs, err = newRows(ctx, p); err != nil {
-			return err
+	for at := range dst {
+		i, k := at/p.A.D, at%p.A.D
+		dst[at] += marginal[i] * (p.A.X[at] - center[k] - image[at]/mass[i])
+	}
+	return nil
+}
+
+// inRange reports whether sums over the rows of a kernel are positive and finite.
+func inRange(sums []float64) bool {
+	for _, s := range sums {
+		if !(s > 0) || math.IsInf(s, 1) {
+			return false
 		}
 	}
-	return pairs.addBarycentric(ctx, dst, marginal, soft, g, p.Epsilon)
+	return true
+}
+
+// images adds Σ_j K_ij b_j v_j (y_j - center) to image, where the cost has a use for it, and the weights to mass, and returns the softmin over the potential of
+// the columns. The error is the context's.
+func (s *scaling) images(ctx context.Context, image, mass, center []float64) (soft []float64, err error) {
+	if s.Cost == vec.HalfSquared {
+		y := make([]float64, len(s.B.X))
+		for at, v := range s.B.X {
+			y[at] = v - center[at%s.B.D]
+		}
+		err = s.kernel.(imager).images(ctx, image, mass, s.weighted(), y)
+	} else {
+		_, err = s.kernel.pass(ctx, pass{y: s.weighted(), x: func(lo, _ int, sums, _ []float64) bool {
+			copy(mass[lo:], sums)
+			return true
+		}})
+	}
+	soft = make([]float64, len(mass))
+	for i, m := range mass {
+		soft[i] = s.f[i] - s.Epsilon*math.Log(m)
+	}
+	return soft, err
 }
 
 // addPulls takes the differences of points first: x - T(x) divided by distances loses its digits where two points nearly coincide.
@@ -76,29 +131,4 @@ func (p Problem) addPulls(ctx context.Context, dst, marginal, soft, g []float64)
 			floats.AddScaled(dst[i*x.D:(i+1)*x.D], marginal[i], pull)
 		}
 	})
-}
-
-func (s *scores[T]) addBarycentric(ctx context.Context, dst, marginal, soft, g []float64, epsilon float64) error {
-	c, n, d := s.ab, s.a.N, s.a.D
-	setHeights(s.hb, s.b, g, epsilon)
-	mass, image := make([]float64, n), make([]float64, n*d) // Σ w, Σ w y
-	err := c.segmentsWith(ctx, func() func(i, lo int, row []T) {
-		scratch := make([]T, min(segmentSize, c.stride))
-		return func(i, lo int, row []T) {
-			w, hi := scratch[:len(row)], lo+len(row)
-			vec.ExpRow(w, row, s.hb[lo:hi], T(math.Log2E/epsilon), T(soft[i]/epsilon*math.Log2E))
-			mass[i] += float64(vec.Sum(w))
-			for k := range d {
-				image[i*d+k] += float64(vec.Dot(w, c.packed[k*c.stride+lo:k*c.stride+hi]))
-			}
-		}
-	})
-	if err != nil {
-		return err
-	}
-	for at := range dst {
-		i, k := at/d, at%d
-		dst[at] += marginal[i] * (s.a.X[at] - c.center[k] - image[at]/mass[i])
-	}
-	return nil
 }

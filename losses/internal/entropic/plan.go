@@ -6,7 +6,6 @@ import (
 
 	"gonum.org/v1/gonum/floats"
 
-	"kantor/losses"
 	"kantor/losses/internal/vec"
 )
 
@@ -19,11 +18,10 @@ type plan struct {
 	entered bool            // that has happened
 
 	rows, columns []float64 // marginals, [N] and [M]
-	mass          float64   // ΣP
 	cost          float64   // <P,C>
 	maxCost       float64   // at least
 	gamma         float64   // relative error of the longest chain of roundings in a sum over the plan, exponentials apart
-	eta           float64   // relative error of such a sum, exponentials included
+	eta           float64   // relative error of such a sum, with room
 }
 
 // newPlan takes the first pass. The error is the context's.
@@ -58,8 +56,7 @@ func newPlan(ctx context.Context, p Problem, s *Solution) (*plan, error) {
 		}
 	})
 	pl.entered = pl.costs.stored != nil
-	pl.mass, pl.cost, pl.maxCost = floats.Sum(pl.rows), floats.Sum(cost), floats.Max(maxCost)
-	pl.eta = 2 * pl.gamma * (1 + (largest(pl.f)+largest(pl.g)+pl.maxCost)/p.Epsilon)
+	pl.cost, pl.maxCost = floats.Sum(cost), floats.Max(maxCost)
 	return pl, err
 }
 
@@ -84,20 +81,14 @@ func (p *plan) pass(ctx context.Context, body func(i, lo int, entries, columns [
 	})
 }
 
-// shrunk is Q = diag(s) P diag(t), the plan with the rows and then the columns that are too heavy scaled down (Altschuler, Weed, Rigollet 2017, algorithm
-// 2), by a little more than that, so that its exact marginals, whatever rounding does to the computed ones, are below a and b.
-type shrunk struct {
-	s, t          []float64 // scales, [N] and [M], positive and at most 1
-	rows, columns []float64 // marginals
-}
-
+// shrink is that of [certificate].
 func (p *plan) shrink(ctx context.Context) (shrunk, error) {
-	q := shrunk{s: p.scales(p.A.W, p.rows)}
+	q := shrunk{s: scales(p.A.W, p.rows, p.eta)}
 	columns, err := p.pass(ctx, func(i, _ int, entries, columns []float64) { vec.AddScaled(columns, p.A.W[i]*q.s[i], entries) })
 	if err != nil {
 		return q, err
 	}
-	q.t = p.scales(p.B.W, columns)
+	q.t = scales(p.B.W, columns, p.eta)
 	q.columns = floats.MulTo(columns, columns, q.t)
 	padded := append(append([]float64(nil), q.t...), make([]float64, pad(p.B.N)-p.B.N)...)
 	q.rows = make([]float64, p.A.N)
@@ -107,23 +98,29 @@ func (p *plan) shrink(ctx context.Context) (shrunk, error) {
 	return q, err
 }
 
-// scales is min(1, want/have) less four errors of have.
-func (p *plan) scales(want, have []float64) []float64 {
-	scale := make([]float64, len(want))
-	for i, w := range want {
-		scale[i] = 1 - 4*p.eta
-		if have[i] > w && w > 0 {
-			scale[i] *= w / have[i]
-		}
+// TransportCost is an upper bound on min <P,C>, without entropy, from the plan of potentials, made feasible, and one on the costs. The error is the context's.
+func TransportCost(ctx context.Context, p Problem, s *Solution) (upper, maxCost float64, err error) {
+	pl, err := newPlan(ctx, p, s)
+	if err != nil {
+		return 0, 0, err
 	}
-	return scale
+	defer pl.costs.release()
+	// Nothing is inferred from potentials here, so the plan is the one of the floating-point entries as they are, whose sums are right to gamma.
+	pl.eta = 2 * pl.gamma
+	q, err := pl.shrink(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	e, e1 := missing(p.A.W, q.rows), missing(p.B.W, q.columns)
+	d := max(floats.Sum(e), floats.Sum(e1)) + 2*pl.eta*p.A.Mass
+	rest, slack := p.restCost(e, e1, d, pl.eta)
+	return pl.shrunkCost() + rest + slack + pl.underflow(), pl.maxCost, nil
 }
 
-// radii are the costs of the points to a center, whose rounding is within that of any cost.
-func radii(p Problem, c *losses.Cloud, center []float64) []float64 {
-	r := make([]float64, c.N)
-	for i := range r {
-		r[i] = p.Cost.Of(c.X[i*c.D:(i+1)*c.D], center)
-	}
-	return r
+// shrunkCost is at least <Q,C>: from above by P's, of which it is a part.
+func (p *plan) shrunkCost() float64 { return p.cost * (1 + 2*p.eta) }
+
+// underflow is what entries of the plan that vanish below the smallest normal number can be worth.
+func (p *plan) underflow() float64 {
+	return float64(p.A.N) * float64(p.B.N) * 0x1p-1000 * (1 + p.maxCost + 1024*p.Epsilon)
 }

@@ -118,6 +118,11 @@ func unitOf[T vec.Float]() float64 {
 	return unit
 }
 
+func (e *exponents[T]) radii() (rows, columns float64) { return largest(e.rx), largest(e.ry) }
+
+// rowCost counts what a kernel of vec does in the time of one plain operation as one.
+func (e *exponents[T]) rowCost() int { return e.stride * (e.d + 8) / vectorSpeed }
+
 // entries are those of the Gibbs kernel K_ij = exp((f_i + g_j - C_ij)/ε), at potentials and a temperature that were set, in the format K.
 type entries[K vec.Float] interface {
 	set(f, g []float64, epsilon float64)
@@ -125,6 +130,12 @@ type entries[K vec.Float] interface {
 	write(dst []K, ld, lo, hi, from, to int)
 	// relativeError bounds |δ| where an entry is exp((f_i + g_j - C_ij)/ε)(1+δ). One below the smallest normal number may be 0.
 	relativeError() float64
+	// radii are the largest costs from a row's and a column's point to the center.
+	radii() (rows, columns float64)
+	// format names the number formats.
+	format() string
+	// rowCost is the work of a row in units of [parallel.TileCost].
+	rowCost() int
 }
 
 // powers are entries in the format of the points.
@@ -139,6 +150,15 @@ func (p powers[T]) write(dst []T, ld, lo, hi, from, to int) {
 			vec.ExpRow(row, row, p.heights[at:end], p.scale, p.shifts[lo+i])
 		}
 	}
+}
+
+func (p powers[T]) format() string { return formatOf[T]() + " kernel" }
+
+func formatOf[T vec.Float]() string {
+	if sizeOf[T]() == 4 {
+		return "float32"
+	}
+	return "float64"
 }
 
 func (p powers[T]) relativeError() float64 { return p.rounding() + 4*unitOf[T]() }
@@ -158,5 +178,7 @@ func (p narrowPowers) write(dst []float32, ld, lo, hi, from, to int) {
 		}
 	}
 }
+
+func (p narrowPowers) format() string { return "float32 kernel of float64 exponents" }
 
 func (p narrowPowers) relativeError() float64 { return p.rounding() + 4e-7 }

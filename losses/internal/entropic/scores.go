@@ -14,13 +14,8 @@ type pairs interface {
 	softminRows(ctx context.Context, f, g []float64, epsilon float64) error
 	// softminColumns writes g_j = -ε log Σ_i a_i exp((f_i - C_ij)/ε).
 	softminColumns(ctx context.Context, g, f []float64, epsilon float64) error
-	// addBarycentric adds marginal_i (x_i - T(x_i)) to dst, [N,D], with the barycentric map T of the plan's rows for half the squared distance. soft is the
-	// softmin over g.
-	addBarycentric(ctx context.Context, dst, marginal, soft, g []float64, epsilon float64) error
 	// release gives back what is stored. Nothing else may be called after it.
 	release()
-	// absorb returns the kernel at these potentials, or nil where the costs are not stored.
-	absorb(ctx context.Context, f, g []float64, epsilon float64) (kernel, error)
 }
 
 // scores are pairs in one number format.
@@ -51,12 +46,6 @@ func newScores[T vec.Float](ctx context.Context, p Problem, store bool) (*scores
 		s.ba.least = T(p.Nearest)
 	}
 	return s, err
-}
-
-// newRows is scores of which only the rows are used: nothing is stored.
-func newRows(ctx context.Context, p Problem) (pairs, error) {
-	ab, err := newCosts[float64](ctx, p.Cost, p.A, p.B, Mean(p.B), false)
-	return &scores[float64]{problem: p, a: newSide(p.A), b: newSide(p.B), ab: ab, hb: heightsFor[float64](p.B.N)}, err
 }
 
 // heightsFor returns padded heights that add nothing.

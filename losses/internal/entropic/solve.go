@@ -5,8 +5,6 @@ import (
 	"math"
 
 	"gonum.org/v1/gonum/floats"
-
-	"kantor/losses/internal/parallel"
 )
 
 // Options say when a solve ends.
@@ -18,37 +16,34 @@ type Options struct {
 // Solution is where a solve ended.
 type Solution struct {
 	F, G          []float64 // potentials [N], [M], in units of the cost
-	Iterations    int       // annealing included; one updates both potentials
+	Iterations    int       // annealing included; one reads every pair once, or twice, for both potentials
 	MarginalError float64   // |P1 - a|₁ or that of the columns, whichever is larger, relative to the mass; unbalanced: |P1 - a e^{-f/ρ}|₁
 	Converged     bool      // MarginalError <= Options.Tolerance
 
-	softF []float64 // the softmin over G
-	pairs pairs     // the costs; nil: the potentials came from elsewhere
+	plan *scaling // nil: the potentials came from elsewhere
 }
 
 // Path iterates on the potentials of a problem while its temperature falls.
 type Path struct {
-	Problem
-	a, b       side
-	pairs      pairs
-	f, g       []float64
-	softF      []float64 // the last softmin over g
-	softG      []float64 // the last softmin over f
+	*scaling
+	pairs      pairs // the same in the log domain; nil: not needed yet
 	iterations int
 }
 
-// NewPath starts from potentials that are 0. The tolerance is the least that will be asked of a marginal error, the temperature of p the lowest. The error
-// is the context's.
-func NewPath(ctx context.Context, p Problem, tolerance float64) (*Path, error) {
-	pairs, err := newPairs(ctx, p, tolerance)
-	n, m := p.A.N, p.B.N
-	return &Path{Problem: p, a: newSide(p.A), b: newSide(p.B), pairs: pairs, f: make([]float64, n), g: make([]float64, m),
-		softF: make([]float64, n), softG: make([]float64, m)}, err
+// NewPath starts from the potentials of a temperature without end. The tolerance is the least that will be asked of a marginal error, the temperature of p the
+// lowest. The error is the context's.
+func NewPath(_ context.Context, p Problem, tolerance float64) (*Path, error) {
+	s := &Path{scaling: newScaling(p, newKernel(p, tolerance))}
+	if p.balanced() {
+		center := Mean(p.B)
+		copy(s.f, costsTo(p.Cost, p.A, center))
+		copy(s.g, costsTo(p.Cost, p.B, center))
+	}
+	return s, nil
 }
 
-// Solve runs Sinkhorn's iterations: annealing by halves from the mean cost down to ε, then over-relaxed Gauss-Seidel sweeps (Thibault, Chizat, Dossal,
-// Papadakis 2017) until the measured marginal error is within the tolerance. The columns' marginal is exact at the end, up to rounding. The error is the
-// context's.
+// Solve runs Sinkhorn's iterations: annealing by halves from the mean cost down to ε, then steps of Newton's method, or over-relaxed sweeps, until the measured
+// marginal error is within the tolerance. The error is the context's.
 func Solve(ctx context.Context, p Problem, o Options) (*Solution, error) {
 	path, err := NewPath(ctx, p, o.Tolerance)
 	if err != nil {
@@ -59,156 +54,190 @@ func Solve(ctx context.Context, p Problem, o Options) (*Solution, error) {
 
 // SolveCross goes on from where the path stands, at the temperature of the problem; a path that has just begun is annealed first.
 func (s *Path) SolveCross(ctx context.Context, o Options) (*Solution, error) {
+	epsilon := s.Epsilon
 	if s.iterations == 0 {
-		for _, epsilon := range s.schedule() {
-			if s.iterations >= o.MaxIterations-1 {
-				break
-			}
-			if err := s.plainSweep(ctx, epsilon); err != nil {
-				return nil, err
-			}
+		if err := s.anneal(ctx, epsilon, o); err != nil {
+			return nil, err
 		}
 	}
-	return s.Solve(ctx, s.Epsilon, o)
+	return s.Solve(ctx, epsilon, o)
 }
 
 // Release gives back what the path and its solutions keep; neither may be used after it.
-func (s *Path) Release() { s.pairs.release() }
+func (s *Path) Release() { s.kernel.release() }
 
 // Iterations is how many were taken so far.
 func (s *Path) Iterations() int { return s.iterations }
 
-// schedule is the temperatures above ε, by halves from the mean cost: annealing saves the iterations that a cold start spends on carrying mass across
-// the cloud (Schmitzer 2019, section 3.2).
-func (s *Path) schedule() []float64 {
-	var temperatures []float64
+// levelTolerance is how far a problem is solved on the way: potentials that lag behind the temperature take long to catch up.
+const levelTolerance = 1e-2
+
+// anneal solves the problem roughly at temperatures that fall by halves to twice ε, from the mean cost: that saves the iterations that a cold start spends on
+// carrying mass across the cloud (Schmitzer 2019, section 3.2).
+func (s *Path) anneal(ctx context.Context, epsilon float64, o Options) error {
 	center := Mean(s.B)
-	for t := MeanCost(s.Cost, s.A, center) + MeanCost(s.Cost, s.B, center); t > s.Epsilon; t /= 2 {
-		temperatures = append(temperatures, t)
+	mean := MeanCost(s.Cost, s.A, center) + MeanCost(s.Cost, s.B, center)
+	if !(mean > epsilon) {
+		return nil
 	}
-	return temperatures
-}
-
-// Solve goes on at the given temperature from where the path stands, until the row error, measured while the columns are exact, is within the tolerance.
-//
-// Where the costs are stored, most sweeps run on a kernel that the potentials were absorbed into, without an exponential. The measurement that decides is
-// always that of the potentials in the log domain.
-//
-// The solution shares the path's potentials. Options.MaxIterations counts from the start of the path.
-func (s *Path) Solve(ctx context.Context, epsilon float64, o Options) (*Solution, error) {
-	s.Epsilon = epsilon
-	relaxation := newRelaxation()
-	for {
-		if err := s.plainSweep(ctx, epsilon); err != nil {
-			return nil, err
+	levels := int(math.Ceil(math.Log2(mean / epsilon)))
+	// The last two iterations are for ε itself.
+	o = Options{max(levelTolerance, o.Tolerance), o.MaxIterations - 2}
+	for level := levels; level > 0 && s.iterations < o.MaxIterations; level-- {
+		next, ok := math.Ldexp(epsilon, level), false
+		var err error
+		if level < levels && !s.kernel.cheap() {
+			ok, err = s.halve(ctx)
+			s.iterations++
 		}
-		rows, err := s.rowError(ctx)
-		if err != nil {
-			return nil, err
+		if !ok && err == nil {
+			err = s.start(ctx, next)
 		}
-		if rows <= o.Tolerance || s.iterations >= o.MaxIterations {
-			return s.solution(s.g, rows, o), nil
-		}
-		// The last iteration is a plain sweep, so that the columns are exact.
-		limit := Options{o.Tolerance, o.MaxIterations - 1}
-		done, err := s.sweepAbsorbed(ctx, relaxation, limit)
-		if err == nil && !done {
-			err = s.sweepLog(ctx, relaxation, limit)
+		if err == nil && s.balanced() && s.iterations < o.MaxIterations {
+			_, _, err = s.climb(ctx, o)
 		}
 		if err != nil {
-			return nil, err
-		}
-	}
-}
-
-// solution is where the path stands.
-func (s *Path) solution(g []float64, rows float64, o Options) *Solution {
-	return &Solution{F: s.f, G: g, Iterations: s.iterations, MarginalError: rows, Converged: rows <= o.Tolerance, softF: s.softF, pairs: s.pairs}
-}
-
-// plainSweep is one iteration at the given temperature, ω = 1.
-func (s *Path) plainSweep(ctx context.Context, epsilon float64) error {
-	if err := s.pairs.softminRows(ctx, s.f, s.g, epsilon); err != nil {
-		return err
-	}
-	floats.Scale(s.damping(epsilon), s.f)
-	s.iterations++
-	err := s.pairs.softminColumns(ctx, s.g, s.f, epsilon)
-	floats.Scale(s.damping(epsilon), s.g)
-	return err
-}
-
-// rowError leaves the softmin over g in softF.
-func (s *Path) rowError(ctx context.Context) (float64, error) {
-	err := s.pairs.softminRows(ctx, s.softF, s.g, s.Epsilon)
-	return s.marginalError(s.a, s.f, s.softF, s.Epsilon), err
-}
-
-// sweepLog iterates in the log domain until both marginal errors look small enough or the iterations run out.
-func (s *Path) sweepLog(ctx context.Context, r *relaxation, o Options) error {
-	columns := math.Inf(1)
-	for s.iterations < o.MaxIterations {
-		rows, err := s.rowError(ctx)
-		if err != nil || max(rows, columns) <= o.Tolerance {
 			return err
 		}
-		omega := r.next(rows)
-		blend(s.f, s.softF, omega, s.damping(s.Epsilon))
-		if err := s.pairs.softminColumns(ctx, s.softG, s.f, s.Epsilon); err != nil {
-			return err
-		}
-		columns = s.marginalError(s.b, s.g, s.softG, s.Epsilon)
-		blend(s.g, s.softG, omega, s.damping(s.Epsilon))
-		s.iterations++
 	}
 	return nil
 }
 
-// sweepAbsorbed does the same on an absorbed kernel, which is made anew where the scalings have moved too far. It reports false where there is no kernel,
-// or where it could not hold a sweep: then the log domain goes on from the last sweep that it could.
-func (s *Path) sweepAbsorbed(ctx context.Context, r *relaxation, o Options) (done bool, err error) {
-	for s.iterations < o.MaxIterations {
-		k, err := s.pairs.absorb(ctx, s.f, s.g, s.Epsilon)
-		if k == nil || err != nil {
-			return false, err
-		}
-		done, ok := false, true
-		err = parallel.Do(ctx, func(gate *parallel.Gate) { done, ok = s.sweepKernel(gate, k, r, o) })
-		k.release(s.f, s.g)
-		if done || !ok || err != nil {
-			return done, err
-		}
+// start makes the kernel at a temperature and takes a sweep, in the log domain where the kernel's numbers do not hold the sums of one.
+func (s *Path) start(ctx context.Context, epsilon float64) error {
+	if err := s.absorb(ctx, epsilon); err != nil {
+		return err
 	}
-	return true, nil
+	_, _, ok, err := s.sweep(ctx, 1)
+	if err == nil && !ok {
+		return s.restart(ctx)
+	}
+	s.iterations++
+	return err
 }
 
-// sweepKernel iterates on one kernel. Its end is done, or a kernel that is too wide, or not ok.
-func (s *Path) sweepKernel(gate *parallel.Gate, k kernel, r *relaxation, o Options) (done, ok bool) {
-	omega, plain := 1.0, 0
-	for s.iterations < o.MaxIterations {
-		rows, columns, ok := k.sweep(gate, omega)
-		if !ok {
-			return false, false
-		}
-		s.iterations++
-		// Only after a plain sweep are the columns exact, so that rows is all of the error.
-		if plain > 0 && rows <= o.Tolerance {
-			return true, true
-		}
-		if omega == 1 {
-			plain++
-		} else {
-			plain = 0
-		}
-		omega = r.next(rows)
-		if max(rows, columns) <= o.Tolerance {
-			omega = 1
-		}
-		if k.wide() {
-			return false, true
+// logSweep is a plain sweep in the log domain, at the temperature of the kernel, which is then no longer at the potentials.
+func (s *Path) logSweep(ctx context.Context) (err error) {
+	s.settle()
+	if s.pairs == nil {
+		if s.pairs, err = newLogPairs(ctx, s.Problem); err != nil {
+			return err
 		}
 	}
-	return true, true
+	if err := s.pairs.softminRows(ctx, s.f, s.g, s.Epsilon); err != nil {
+		return err
+	}
+	floats.Scale(s.damping(s.Epsilon), s.f)
+	s.iterations++
+	err = s.pairs.softminColumns(ctx, s.g, s.f, s.Epsilon)
+	floats.Scale(s.damping(s.Epsilon), s.g)
+	return err
+}
+
+// Solve goes on at the given temperature from where the path stands.
+//
+// The solution shares what the path keeps. Options.MaxIterations counts from the start of the path.
+func (s *Path) Solve(ctx context.Context, epsilon float64, o Options) (*Solution, error) {
+	if err := s.absorb(ctx, epsilon); err != nil {
+		return nil, err
+	}
+	for try := 0; s.balanced() && try < 2 && s.iterations < o.MaxIterations-1; try++ {
+		missed, done, err := s.climb(ctx, o)
+		if done && err == nil {
+			err = s.fillColumns(ctx)
+		}
+		if done || err != nil {
+			return s.solution(missed, o), err
+		}
+		if err := s.restart(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if s.iterations >= o.MaxIterations {
+		missed, err := s.measureRows(ctx)
+		return s.solution(missed, o), err
+	}
+	missed, err := s.relaxed(ctx, o)
+	return s.solution(missed, o), err
+}
+
+// climb is Newton's method. done is false where it got stuck.
+func (s *Path) climb(ctx context.Context, o Options) (missed float64, done bool, err error) {
+	n := newNewton(s.scaling)
+	n.iterations = s.iterations
+	ok, err := n.rowsExact(ctx)
+	if ok && err == nil {
+		ok, err = n.climb(ctx, o)
+	}
+	s.iterations = n.iterations
+	return n.missed, ok, err
+}
+
+// fillColumns makes the potential of columns without weight, which no iteration moved, what it is of the rest.
+func (s *Path) fillColumns(ctx context.Context) error {
+	if floats.Min(s.B.W) > 0 {
+		return nil
+	}
+	_, err := s.kernel.pass(ctx, pass{columns: s.columns, x: func(lo, hi int, _, x []float64) bool {
+		floats.MulTo(x, s.A.W[lo:hi], s.u[lo:hi])
+		return true
+	}})
+	for j, b := range s.B.W {
+		if b == 0 && s.columns[j] > 0 {
+			s.v[j] = 1 / s.columns[j]
+		}
+	}
+	return err
+}
+
+// relaxed takes over-relaxed sweeps (Thibault, Chizat, Dossal, Papadakis 2017).
+func (s *Path) relaxed(ctx context.Context, o Options) (missed float64, err error) {
+	r := newRelaxation()
+	omega := 1.0
+	for {
+		rows, columns, ok, err := s.sweep(ctx, omega)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			s.iterations++
+		} else {
+			rows = math.Inf(1)
+			if err := s.restart(ctx); err != nil {
+				return 0, err
+			}
+		}
+		// Only after a plain sweep are the columns exact, so that the rows' is all of the error.
+		last := s.iterations >= o.MaxIterations
+		if omega == 1 && (rows <= o.Tolerance || last) {
+			if missed, err = s.measureRows(ctx); err != nil || missed <= o.Tolerance || last {
+				return missed, err
+			}
+		}
+		omega = r.next(rows)
+		if max(rows, columns) <= o.Tolerance || s.iterations >= o.MaxIterations-1 {
+			omega = 1
+		}
+		if s.wide() {
+			if err := s.absorb(ctx, s.Epsilon); err != nil {
+				return 0, err
+			}
+		}
+	}
+}
+
+// restart takes a sweep in the log domain and makes the kernel anew, where its numbers did not hold the sums of one.
+func (s *Path) restart(ctx context.Context) error {
+	if err := s.logSweep(ctx); err != nil {
+		return err
+	}
+	return s.absorb(ctx, s.Epsilon)
+}
+
+// solution is where the path stands.
+func (s *Path) solution(missed float64, o Options) *Solution {
+	f, g := s.potentials()
+	return &Solution{F: f, G: g, Iterations: s.iterations, MarginalError: missed, Converged: missed <= o.Tolerance, plan: s.scaling}
 }
 
 // marginalError is |P1 - a e^{-f/ρ}|₁ relative to the mass, from the potential and its softmin: (P1)_i = a_i exp((f_i - softmin_i)/ε).

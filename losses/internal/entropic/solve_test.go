@@ -51,8 +51,12 @@ func TestMarginalErrorIsThatOfThePlan(t *testing.T) {
 			}
 			columns += math.Abs(sum - p.B.W[j])
 		}
-		// Exponents of size |f|+|g|+C over ε, here under 400, are right to 400 half-ulps, and so are the entries.
-		if math.Abs(rows-s.MarginalError) > 1e-12 || columns > 1e-12 {
+		// Exponents of size |f|+|g|+C over ε, here under 400, are right to 400 half-ulps, and so are the entries; a kernel in binary32 has some of its own.
+		rounding := 1e-12
+		if o.Tolerance >= narrowTolerance {
+			rounding = 2e-6
+		}
+		if math.Abs(max(rows, columns)-s.MarginalError) > rounding || min(rows, columns) > rounding {
 			t.Errorf("%+v: rows are off by %v, columns by %v, reported %v", o, rows, columns, s.MarginalError)
 		}
 		if s.Converged != (s.MarginalError <= o.Tolerance) || s.Iterations > o.MaxIterations {
@@ -67,35 +71,54 @@ func (p Problem) entry(s *Solution, i, j int) float64 {
 	return p.A.W[i] * p.B.W[j] * math.Exp((s.F[i]+s.G[j]-c)/p.Epsilon)
 }
 
-// Over-relaxation has to earn its keep: plain sweeps, at the same annealing, take at least twice as many on problems with slow modes.
-func TestRelaxationHalvesTheIterations(t *testing.T) {
+// Newton's method has to earn its keep: plain sweeps, at the same annealing, take at least five times as many on problems with slow modes.
+func TestNewtonSavesIterations(t *testing.T) {
 	for seed := range uint64(3) {
 		p := shifted(seed, 120, 2, 0.0025)
 		fast := solve(t, p, Options{1e-3, 5000})
-		plain := plainIterations(t, p, 1e-3)
-		if !fast.Converged || 2*fast.Iterations > plain {
+		plain := sweeps(t, p, 1e-3, func(*relaxation, float64) float64 { return 1 })
+		if !fast.Converged || 5*fast.Iterations > plain {
 			t.Errorf("seed %d: %d iterations (converged: %v), plain %d", seed, fast.Iterations, fast.Converged, plain)
 		}
 	}
 }
 
-func plainIterations(t *testing.T, p Problem, tolerance float64) int {
-	path, err := NewPath(t.Context(), p, tolerance)
+// So has over-relaxation, which unbalanced problems are left with: at least half of the sweeps.
+func TestRelaxationHalvesTheIterations(t *testing.T) {
+	for seed := range uint64(3) {
+		p := shifted(seed, 120, 2, 0.0025)
+		relaxed := sweeps(t, p, 1e-3, func(r *relaxation, rows float64) float64 { return r.next(rows) })
+		plain := sweeps(t, p, 1e-3, func(*relaxation, float64) float64 { return 1 })
+		if 2*relaxed > plain {
+			t.Errorf("seed %d: %d sweeps, plain %d", seed, relaxed, plain)
+		}
+	}
+}
+
+// sweeps counts the sweeps that the rows take to miss no more than the tolerance.
+func sweeps(t *testing.T, p Problem, tolerance float64, omega func(*relaxation, float64) float64) int {
+	path, err := NewPath(t.Context(), p, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, epsilon := range append(path.schedule(), p.Epsilon) {
-		if err := path.plainSweep(t.Context(), epsilon); err != nil {
-			t.Fatal(err)
+	r, next := newRelaxation(), 1.0
+	for epsilon := 1.6; path.iterations < 5000; {
+		epsilon = max(p.Epsilon, epsilon/2)
+		if path.Epsilon != epsilon || path.iterations == 0 || path.wide() {
+			if err := path.absorb(t.Context(), epsilon); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	for path.iterations < 5000 {
-		path.Epsilon = p.Epsilon
-		if rows, err := path.rowError(t.Context()); err != nil || rows <= tolerance {
-			break
+		rows, _, ok, err := path.sweep(t.Context(), next)
+		if err != nil || !ok {
+			t.Fatal(ok, err)
 		}
-		if err := path.plainSweep(t.Context(), p.Epsilon); err != nil {
-			t.Fatal(err)
+		path.iterations++
+		if epsilon == p.Epsilon {
+			if rows <= tolerance {
+				break
+			}
+			next = omega(r, rows)
 		}
 	}
 	return path.iterations
@@ -196,12 +219,12 @@ func TestThreadsDoNotChangeBits(t *testing.T) {
 	run := func(threads int) (*Solution, Bounds, []float64) {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads))
 		s := solve(t, p, Options{1e-3, 1000})
-		b, err := Bound(t.Context(), p, s)
+		b, err := Bound(t.Context(), s)
 		if err != nil {
 			t.Fatal(err)
 		}
 		g := make([]float64, p.A.N*p.A.D)
-		if err := AddPointGradient(t.Context(), g, 1, p, s.G, s); err != nil {
+		if err := AddPointGradient(t.Context(), g, 1, p, s.F, s.G, s, 1e-3); err != nil {
 			t.Fatal(err)
 		}
 		return s, b, g

@@ -1,27 +1,80 @@
 package entropic
 
-import "context"
+import (
+	"context"
+	"math"
 
-const (
-	// singleTolerance is the least tolerance that binary32 is used for: below, its rounding would be taken for a marginal error.
-	singleTolerance = 1e-4
-	// singleExponent times the tolerance is the largest exponent C/ε whose rounding, 2^-24 of it, is a quarter of the tolerance.
-	singleExponent = 1 << 22
+	"kantor/losses/internal/vec"
 )
 
-// newPairs is where it is decided how a problem is computed, from its shape, its temperature, its tolerance and the number format it came in, alone:
+const (
+	// narrowTolerance is the least tolerance that a kernel in binary32 is used for: its entries and sums are right to some 1e-6.
+	narrowTolerance = 1e-5
+	// singleError is the part of the tolerance that the rounding of exponents in binary32 may come to.
+	singleError = 0.25
+)
+
+// newKernel is where it is decided how a problem is computed, from its shape, its temperature, its tolerance and the number format it came in, alone:
 //
-//   - in binary32 where the clouds came in it and the rounding of the exponents is well below the tolerance, else in binary64;
-//   - with the costs stored, and then swept as an absorbed kernel, where they fit a static budget; else computed again for every pass.
-//
-// The error is the context's.
-func newPairs(ctx context.Context, p Problem, tolerance float64) (pairs, error) {
-	if p.single(tolerance) {
-		return newScores[float32](ctx, p, fits[float32](p.A.N, p.B.N))
-	}
-	return newScores[float64](ctx, p, fits[float64](p.A.N, p.B.N))
+//   - the kernel is in binary32, unless the tolerance is too small for that; then everything is in binary64;
+//   - the exponents behind its entries are in binary32 only where the clouds came in it and rounding is well below the tolerance;
+//   - it is stored where it fits a static budget; else its entries are written anew for every pass.
+func newKernel(p Problem, tolerance float64) kernel {
+	return newKernelOf(p, tolerance, true)
 }
 
+// newKernelOf may not store.
+func newKernelOf(p Problem, tolerance float64, mayStore bool) kernel {
+	switch {
+	case tolerance < narrowTolerance:
+		return denseOf[float64](p, powersOf[float64](p), mayStore)
+	case p.single(tolerance):
+		return denseOf[float32](p, powersOf[float32](p), mayStore)
+	}
+	return denseOf[float32](p, narrowPowersOf(p), mayStore)
+}
+
+// newSelfKernel is newKernel for a cloud against itself: where it is stored, by half.
+func newSelfKernel(p Problem, tolerance float64) kernel {
+	switch {
+	case tolerance < narrowTolerance:
+		return symmetricOf[float64](p, powersOf[float64](p))
+	case p.single(tolerance):
+		return symmetricOf[float32](p, powersOf[float32](p))
+	}
+	return symmetricOf[float32](p, narrowPowersOf(p))
+}
+
+func powersOf[T vec.Float](p Problem) entries[T] {
+	return powers[T]{newExponents(newPoints[T](p.Cost, p.A, p.B, Mean(p.B)))}
+}
+
+func narrowPowersOf(p Problem) entries[float32] {
+	return narrowPowers{newExponents(newPoints[float64](p.Cost, p.A, p.B, Mean(p.B)))}
+}
+
+func denseOf[K vec.Float](p Problem, e entries[K], mayStore bool) kernel {
+	return newDense(p.A.N, p.B.N, e, mayStore && p.A.N*pad(p.B.N)*sizeOf[K]() <= storedBytes)
+}
+
+func symmetricOf[K vec.Float](p Problem, e entries[K]) kernel {
+	if triangle(p.A.N)*sizeOf[K]() > storedBytes {
+		return denseOf(p, e, false)
+	}
+	return newSymmetric(p.A.N, e)
+}
+
+// single reports whether exponents can be computed in binary32: in products of lengths up to the largest, whose rounding is random.
 func (p Problem) single(tolerance float64) bool {
-	return p.A.Single && p.B.Single && tolerance >= singleTolerance && p.spread() <= singleExponent*tolerance*p.Epsilon
+	if !p.A.Single || !p.B.Single {
+		return false
+	}
+	center := Mean(p.B)
+	r := max(largest(costsTo(p.Cost, p.A, center)), largest(costsTo(p.Cost, p.B, center)))
+	return 2*r*math.Log2E/p.Epsilon*unitOf[float32]() <= singleError*tolerance
+}
+
+// newLogPairs is the problem in the log domain.
+func newLogPairs(ctx context.Context, p Problem) (pairs, error) {
+	return newScores[float64](ctx, p, false)
 }

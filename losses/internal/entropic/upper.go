@@ -9,8 +9,8 @@ import (
 	"kantor/losses/internal/vec"
 )
 
-// upper is the primal objective, with or without its entropy, of a feasible plan: Q, the plan shrunk below its marginals, plus E = e e'ᵀ/d, where e and e'
-// are what Q misses of a and b and d is the sum of either.
+// upper is the primal objective of a feasible plan: Q, the plan shrunk below its marginals, plus E = e e'ᵀ/d, where e and e' are what Q misses of a and b and d
+// is the sum of either.
 //
 // The entropy of that mixture needs no pass over pairs, because the objective F is convex: with θ = 1 - d/m,
 //
@@ -20,39 +20,90 @@ import (
 //
 // and -ΣQ log θ ≤ d.
 //
-// Rounding: the plan is the one of exact arithmetic at these potentials and scales, of which every computed sum is right to η. So a q is off by ηq and an
-// e by at most 2ηa; what depends on e by e log e changes by at most 2ηa(1 + |log 2η|), the modulus of that function.
-func (p *plan) upper(ctx context.Context, entropy bool) (float64, error) {
-	q, err := p.shrink(ctx)
+// Rounding: Q is the matrix of computed entries, so its logarithms are off by c.log, which ΣQ multiplies, and its marginals by c.sum. So a q is off by that much
+// of q and an e by at most 2 c.sum a; what depends on e by e log e changes by at most η(1 + |log η|) of a for η = 2 c.sum, the modulus of that function.
+func (c *certificate) upper(ctx context.Context) (float64, error) {
+	q, err := c.shrink(ctx)
 	if err != nil {
 		return 0, err
 	}
-	m, eta := p.A.Mass, p.eta
-	e, e1 := missing(p.A.W, q.rows), missing(p.B.W, q.columns)
+	m, eta := c.A.Mass, c.sum
+	e, e1 := missing(c.A.W, q.rows), missing(c.B.W, q.columns)
 	d := max(floats.Sum(e), floats.Sum(e1)) + 2*eta*m
-	rest, restSlack := p.restCost(e, e1, d)
-	if !entropy {
-		return p.shrunkCost(q) + rest + restSlack + p.underflow(), nil
-	}
+	rest, restSlack := c.restCost(e, e1, d, eta)
 	value, size := rest, 0.0
-	for _, c := range []struct{ w, f, scale, q, e []float64 }{{p.A.W, p.f, q.s, q.rows, e}, {p.B.W, p.g, q.t, q.columns, e1}} {
-		for i, w := range c.w {
-			dual := c.f[i] + p.Epsilon*math.Log(c.scale[i])
-			value += c.q[i] * dual
-			size += c.q[i] * (math.Abs(c.f[i]) + p.Epsilon*math.Abs(math.Log(c.scale[i])))
-			if c.e[i] > 0 {
-				value += p.Epsilon * c.e[i] * math.Log(c.e[i]/w)
+	for _, s := range []struct{ w, f, scale, q, e []float64 }{{c.A.W, c.f, q.s, q.rows, e}, {c.B.W, c.g, q.t, q.columns, e1}} {
+		for i, w := range s.w {
+			log := math.Log(s.scale[i])
+			value += s.q[i] * (s.f[i] + c.Epsilon*log)
+			size += s.q[i] * (math.Abs(s.f[i]) + c.Epsilon*math.Abs(log))
+			if s.e[i] > 0 {
+				value += c.Epsilon * s.e[i] * math.Log(s.e[i]/w)
 			}
 		}
 	}
-	value += p.Epsilon * (d + d*math.Log(m/(d*d)) - m + m*m)
+	value += c.Epsilon * (d + d*math.Log(m/(d*d)) - m + m*m)
 	logs := 2 + math.Abs(math.Log(2*eta)) + math.Abs(math.Log(m/(d*d)))
-	slack := 2*eta*size + restSlack + 16*eta*p.Epsilon*(m*logs+m*m)
-	return value + slack + p.underflow(), nil
+	return value + 2*eta*size + restSlack + 2*c.Epsilon*c.log*m + 16*eta*c.Epsilon*(m*logs+m*m) + c.tiny(), nil
 }
 
-// shrunkCost is at least <Q,C>: from above by P's, of which it is a part.
-func (p *plan) shrunkCost(q shrunk) float64 { return p.cost * (1 + 2*p.eta) }
+// tiny is more than sums lose to numbers below the normal ones of binary64.
+func (c *certificate) tiny() float64 {
+	return float64(c.A.N+c.B.N) * 0x1p-900 * (1 + c.maxCost + 1024*(c.Epsilon+c.Rho))
+}
+
+// shrunk is Q = diag(s) P diag(t), the plan with the rows and then the columns that are too heavy scaled down (Altschuler, Weed, Rigollet 2017, algorithm
+// 2), by a little more than that, so that its exact marginals, whatever rounding does to the computed ones, are below a and b.
+type shrunk struct {
+	s, t          []float64 // scales, [N] and [M], positive and at most 1
+	rows, columns []float64 // marginals
+}
+
+// shrink scales the plan down. The error is the context's.
+func (c *certificate) shrink(ctx context.Context) (q shrunk, err error) {
+	n, m := c.A.N, c.B.N
+	times := func(a, b []float64) []float64 { return floats.MulTo(make([]float64, len(a)), a, b) }
+	if c.kernel.symmetric() {
+		// Both at once keep the symmetry, and what it saves: Σ_j s_i P_ij s_j ≤ s_i Σ_j P_ij.
+		q.s = scales(c.A.W, c.rows, c.sum)
+		q.t = q.s
+		scaled := times(c.alpha, q.s)
+		q.rows, _, err = c.marginals(ctx, scaled, scaled)
+		q.columns = q.rows
+		return q, err
+	}
+	q.s = scales(c.A.W, c.rows, c.sum)
+	left := times(c.alpha, q.s)
+	columns := make([]float64, m)
+	_, err = c.kernel.pass(ctx, pass{precise: true, columns: columns, x: func(lo, hi int, _, x []float64) bool {
+		copy(x, left[lo:hi])
+		return true
+	}})
+	if err != nil {
+		return q, err
+	}
+	floats.Mul(columns, c.beta)
+	q.t = scales(c.B.W, columns, c.sum)
+	q.columns = times(columns, q.t)
+	q.rows = make([]float64, n)
+	_, err = c.kernel.pass(ctx, pass{precise: true, y: times(c.beta, q.t), x: func(lo, hi int, sums, _ []float64) bool {
+		floats.MulTo(q.rows[lo:hi], left[lo:hi], sums)
+		return true
+	}})
+	return q, err
+}
+
+// scales is min(1, want/have) less four relative errors of have.
+func scales(want, have []float64, relativeError float64) []float64 {
+	scale := make([]float64, len(want))
+	for i, w := range want {
+		scale[i] = 1 - 4*relativeError
+		if have[i] > w && w > 0 {
+			scale[i] *= w / have[i]
+		}
+	}
+	return scale
+}
 
 // missing is what q lacks of w, never negative.
 func missing(w, q []float64) []float64 {
@@ -65,11 +116,11 @@ func missing(w, q []float64) []float64 {
 
 // restCost is <E,C>, in O((N+M)D), and a bound on its error. For squared distances it comes from moments around a center, for others from the triangle
 // inequality through it.
-func (p *plan) restCost(e, e1 []float64, d float64) (cost, slack float64) {
+func (p Problem) restCost(e, e1 []float64, d, eta float64) (cost, slack float64) {
 	center := Mean(p.B)
-	rx, ry := radii(p.Problem, p.A, center), radii(p.Problem, p.B, center)
+	rx, ry := costsTo(p.Cost, p.A, center), costsTo(p.Cost, p.B, center)
 	cost = floats.Dot(e, rx) + floats.Dot(e1, ry)
-	slack = 4 * p.eta * p.A.Mass * (floats.Max(rx) + floats.Max(ry))
+	slack = 4 * eta * p.A.Mass * (floats.Max(rx) + floats.Max(ry))
 	if p.Cost != vec.HalfSquared {
 		return cost, slack
 	}
@@ -85,38 +136,38 @@ func (p *plan) restCost(e, e1 []float64, d float64) (cost, slack float64) {
 		}
 	}
 	// |<X,Y>|/d ≤ |X| max|y-c|, and X is off by at most 2ηm max|x-c|.
-	return cost - floats.Dot(inX, inY)/d, slack + 32*p.eta*p.A.Mass*math.Sqrt(floats.Max(rx)*floats.Max(ry))
+	return cost - floats.Dot(inX, inY)/d, slack + 32*eta*p.A.Mass*math.Sqrt(floats.Max(rx)*floats.Max(ry))
 }
 
 // upperAsItIs is the primal objective of P itself, where the costs cancel again. Unbalanced that is feasible, at the price of its marginals. Balanced it is
 // not: what P misses of them, τ in L1, costs at most τ(1.5 max C + ½ε|log m|), because the optimum is convex in the marginals and the potentials vary by no
 // more than the costs do. That is much for an iteration that was stopped early, and less than the rounded plan's own rounding for one that was not.
-func (p *plan) upperAsItIs() float64 {
-	mm := p.A.Mass * p.B.Mass
-	value, size := -p.Epsilon*(p.mass-mm), p.Epsilon*(p.mass+mm)
-	for _, c := range []struct{ w, f, marginal []float64 }{{p.A.W, p.f, p.rows}, {p.B.W, p.g, p.columns}} {
-		for i, w := range c.w {
-			value += c.marginal[i] * c.f[i]
-			size += c.marginal[i] * math.Abs(c.f[i])
-			price, relative := p.marginalPrice(w, c.marginal[i])
+func (c *certificate) upperAsItIs() float64 {
+	mm := c.A.Mass * c.B.Mass
+	value, size := -c.Epsilon*(c.mass-mm), c.Epsilon*(c.mass+mm)
+	for _, s := range []struct{ w, f, marginal []float64 }{{c.A.W, c.f, c.rows}, {c.B.W, c.g, c.columns}} {
+		for i, w := range s.w {
+			value += s.marginal[i] * s.f[i]
+			size += s.marginal[i] * math.Abs(s.f[i])
+			price, relative := c.marginalPrice(w, s.marginal[i])
 			value += price
 			size += relative
 		}
 	}
-	return value + 2*p.eta*size + p.underflow()
+	return value + 2*c.sum*size + 2*c.Epsilon*c.log*c.mass + c.tiny()
 }
 
 // marginalPrice is what a point's marginal adds to the objective of a plan, and what its error is relative to.
-func (p *plan) marginalPrice(w, marginal float64) (price, size float64) {
-	if p.balanced() {
-		rate := 1.5*p.maxCost + 0.5*p.Epsilon*math.Abs(math.Log(p.A.Mass))
+func (c *certificate) marginalPrice(w, marginal float64) (price, size float64) {
+	if c.balanced() {
+		rate := 1.5*c.maxCost + 0.5*c.Epsilon*math.Abs(math.Log(c.A.Mass))
 		return math.Abs(w-marginal) * rate, (w + marginal) * rate
 	}
-	price, size = p.Rho*(w-marginal), p.Rho*(w+marginal)
+	price, size = c.Rho*(w-marginal), c.Rho*(w+marginal)
 	if marginal > 0 {
 		l := math.Log(marginal / w)
-		price += p.Rho * marginal * l
-		size += p.Rho * marginal * (math.Abs(l) + 1)
+		price += c.Rho * marginal * l
+		size += c.Rho * marginal * (math.Abs(l) + 1)
 	}
 	return price, size
 }

@@ -44,6 +44,26 @@ func testLinear[T Float](t *testing.T) {
 	}
 }
 
+// The short sums that bounds are made of.
+func TestDotOfSixtyFour(t *testing.T) {
+	each(t, func(t *testing.T) {
+		for seed := range uint64(200) {
+			noise := normal(seed)
+			x, y := row[float32](64, noise), row[float32](64, noise)
+			dot, size := 0.0, 0.0
+			for j := range 64 {
+				dot += x.at(0, j) * y.at(0, j)
+				size += math.Abs(x.at(0, j) * y.at(0, j))
+			}
+			var got [1]float32
+			DotRows(got[:], x.data, 64, y.data)
+			if !(math.Abs(float64(got[0])-dot) <= 10*0x1p-24*size) {
+				t.Errorf("got %v, want %v", got[0], dot)
+			}
+		}
+	})
+}
+
 func TestRowsHaveTheBitsOfSingleRows(t *testing.T) {
 	each(t, func(t *testing.T) { testRows[float64](t); testRows[float32](t) })
 }

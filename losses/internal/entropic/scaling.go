@@ -1,0 +1,195 @@
+package entropic
+
+import (
+	"context"
+	"math"
+
+	"gonum.org/v1/gonum/floats"
+
+	"kantor/losses/internal/vec"
+)
+
+// scaling is a problem in the variables of Sinkhorn's algorithm: P_ij = a_i u_i K_ij v_j b_j, with the potentials f and g absorbed into the kernel K. The
+// potentials that it stands for are f + ε log u and g + ε log v.
+type scaling struct {
+	Problem
+	kernel kernel
+	f, g   []float64
+	scalings
+	// Scratch.
+	y, columns   []float64 // [M]
+	errors       []float64 // [N], what each row misses
+	ratio, power []float64 // of a block of rows or of all columns, padded
+	old          scalings
+}
+
+func newScaling(p Problem, k kernel) *scaling {
+	n, m := p.A.N, p.B.N
+	numbers := func(n int) []float64 { return make([]float64, n) }
+	scratch := max((n+rowBlock-1)/rowBlock*vec.Pad, pad(m))
+	return &scaling{Problem: p, kernel: k, f: numbers(n), g: numbers(m), scalings: scalings{ones(n), ones(m)}, y: numbers(m), columns: numbers(m),
+		errors: numbers(n), ratio: numbers(scratch), power: numbers(scratch), old: scalings{numbers(n), numbers(m)}}
+}
+
+func ones(n int) []float64 {
+	x := make([]float64, n)
+	setOnes(x)
+	return x
+}
+
+func setOnes(x []float64) {
+	for i := range x {
+		x[i] = 1
+	}
+}
+
+// absorb moves the scalings into the potentials, and makes the kernel at them and this temperature. The error is the context's.
+func (s *scaling) absorb(ctx context.Context, epsilon float64) error {
+	s.settle()
+	s.Epsilon = epsilon
+	return s.kernel.absorb(ctx, s.f, s.g, epsilon)
+}
+
+// settle moves the scalings into the potentials; the kernel is then not the one at them.
+func (s *scaling) settle() {
+	addLogs(s.f, s.u, s.Epsilon)
+	addLogs(s.g, s.v, s.Epsilon)
+}
+
+// addLogs moves scalings into potentials.
+func addLogs(f, u []float64, epsilon float64) {
+	for i, v := range u {
+		f[i] += epsilon * math.Log(v)
+	}
+	setOnes(u)
+}
+
+// potentials are the potentials that the scalings stand for.
+func (s *scaling) potentials() (f, g []float64) {
+	f, g = append([]float64(nil), s.f...), append([]float64(nil), s.g...)
+	addLogs(f, append([]float64(nil), s.u...), s.Epsilon)
+	addLogs(g, append([]float64(nil), s.v...), s.Epsilon)
+	return f, g
+}
+
+// weighted writes b_j v_j.
+func (s *scaling) weighted() []float64 { return floats.MulTo(s.y, s.B.W, s.v) }
+
+// sweep is one iteration of Gauss-Seidel with the over-relaxation ω, and returns the marginal errors that each half found, relative to the mass. Where a sum
+// leaves the range of the kernel's numbers ok is false, and the scalings are as they were. The error is the context's.
+func (s *scaling) sweep(ctx context.Context, omega float64) (rows, columns float64, ok bool, err error) {
+	return s.sweepWith(ctx, omega, pass{})
+}
+
+// halve is a plain sweep at half the temperature, to which it takes the stored kernel and the problem.
+func (s *scaling) halve(ctx context.Context) (ok bool, err error) {
+	squared := &scalings{append([]float64(nil), s.u...), append([]float64(nil), s.v...)}
+	s.settle()
+	s.Epsilon /= 2
+	_, _, ok, err = s.sweepWith(ctx, 1, pass{squared: squared})
+	return ok, err
+}
+
+func (s *scaling) sweepWith(ctx context.Context, omega float64, p pass) (rows, columns float64, ok bool, err error) {
+	copy(s.old.u, s.u)
+	copy(s.old.v, s.v)
+	p.y, p.columns = s.weighted(), s.columns
+	p.x = func(lo, hi int, sums, x []float64) bool {
+		ratio := s.ratio[lo/rowBlock*vec.Pad:][:hi-lo]
+		for i := range ratio {
+			ratio[i] = s.u[lo+i] * sums[i]
+			s.errors[lo+i] = s.A.W[lo+i] * math.Abs(ratio[i]-s.target(s.f[lo+i], s.u[lo+i]))
+		}
+		if !s.relax(s.u[lo:hi], s.f[lo:hi], lo/rowBlock*vec.Pad, omega) {
+			return false
+		}
+		floats.MulTo(x, s.A.W[lo:hi], s.u[lo:hi])
+		return true
+	}
+	ok, err = s.kernel.pass(ctx, p)
+	if ok && err == nil {
+		columns, ok = s.sweepColumns(omega)
+	}
+	if !ok || err != nil {
+		copy(s.u, s.old.u)
+		copy(s.v, s.old.v)
+	}
+	return floats.Sum(s.errors) / s.A.Mass, columns, ok, err
+}
+
+// sweepColumns updates v from the column sums.
+func (s *scaling) sweepColumns(omega float64) (missed float64, ok bool) {
+	for j, v := range s.v {
+		s.ratio[j] = v * s.columns[j]
+		if b := s.B.W[j]; b != 0 {
+			missed += b * math.Abs(s.ratio[j]-s.target(s.g[j], v))
+		} else if !(s.ratio[j] > 0) {
+			s.ratio[j] = 1 // nothing is to be matched there
+		}
+	}
+	ok = s.relax(s.v, s.g, 0, omega)
+	return missed / s.B.Mass, ok
+}
+
+// target is what a ratio should be: 1, or e^{-f/ρ} at the potential that was absorbed and its scaling.
+func (s *scaling) target(f, scaling float64) float64 {
+	if s.balanced() {
+		return 1
+	}
+	return s.Problem.target(f + s.Epsilon*math.Log(scaling))
+}
+
+// relax updates scalings of the absorbed potentials f from ratios of marginals to weights, at an offset in the scratch, unless one of them is not positive
+// and finite. The softmin is f - ε log(ratio), so the relaxed and damped update of f adds ω(λ-1)f - ωλε log(ratio).
+func (s *scaling) relax(scaling, f []float64, at int, omega float64) bool {
+	ratio := s.ratio[at:][:len(scaling)]
+	for _, r := range ratio {
+		if !(r > 0) || math.IsInf(r, 1) {
+			return false
+		}
+	}
+	damping := s.damping(s.Epsilon)
+	if omega == 1 && damping == 1 {
+		floats.Div(scaling, ratio)
+		return true
+	}
+	end := at + pad(len(ratio))
+	for i := at + len(ratio); i < end; i++ {
+		s.ratio[i] = 1
+	}
+	vec.LogRow(s.power[at:end], s.ratio[at:end])
+	for i, l := range s.power[at:][:len(scaling)] {
+		change := -omega * damping * l
+		if damping != 1 {
+			change += omega * (damping - 1) * (f[i]/s.Epsilon + math.Log(scaling[i]))
+		}
+		scaling[i] *= math.Exp(change)
+	}
+	return true
+}
+
+// rowErrors is what the rows miss of their marginals as they are. It leaves the sums of the rows in s.errors' place.
+func (s *scaling) measureRows(ctx context.Context) (missed float64, err error) {
+	_, err = s.kernel.pass(ctx, pass{y: s.weighted(), x: func(lo, hi int, sums, _ []float64) bool {
+		for i := lo; i < hi; i++ {
+			s.errors[i] = s.A.W[i] * math.Abs(s.u[i]*sums[i-lo]-s.target(s.f[i], s.u[i]))
+		}
+		return true
+	}})
+	return floats.Sum(s.errors) / s.A.Mass, err
+}
+
+// safe is how far scalings may move from 1: their products with entries of the kernel stay well within the range of binary32.
+const safe = 1e12
+
+// wide reports whether the scalings have moved so far that the kernel should be made anew.
+func (s *scaling) wide() bool {
+	for _, scaling := range [][]float64{s.u, s.v} {
+		for _, v := range scaling {
+			if !(v > 1/safe && v < safe) {
+				return true
+			}
+		}
+	}
+	return false
+}
