@@ -32,7 +32,7 @@ const (
 
 // Defaults of a [Divergence].
 const (
-	DefaultTolerance     = 1e-3
+	DefaultTolerance     = 3e-4
 	DefaultMaxIterations = 10_000
 )
 

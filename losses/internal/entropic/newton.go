@@ -133,10 +133,11 @@ func (n *newton) solveStep(ctx context.Context, target float64, most int) error 
 
 const (
 	firstForcing = 0.25 // part of the residual that a step leaves, at most
+	lastForcing  = 0.8  // of the tolerance, that the last step leaves
 	mostProducts = 60   // of a step
 	longestStep  = 8    // of a column, in units of ε
 	trustedStep  = 2.5  // below this, in units of ε, the quadratic model was good and is damped less the next time
-	firstShare   = 0.1  // of what the columns miss that steps are damped by
+	firstShare   = 0.3  // of what the columns miss that steps are damped by
 	leastShare   = 0.01
 	mostShare    = 1e4
 )
@@ -148,7 +149,7 @@ func (n *newton) climb(ctx context.Context, o Options) (ok bool, err error) {
 	// A step takes two passes at least.
 	for n.missed > o.Tolerance && n.iterations < o.MaxIterations-1 {
 		n.damping = share * n.missed
-		forcing := max(min(firstForcing, math.Sqrt(n.missed)), 0.5*o.Tolerance/n.missed)
+		forcing := max(min(firstForcing, math.Sqrt(n.missed)), lastForcing*o.Tolerance/n.missed)
 		if err := n.solveStep(ctx, forcing*n.missed, min(mostProducts, o.MaxIterations-n.iterations-1)); err != nil {
 			return false, err
 		}

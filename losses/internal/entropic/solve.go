@@ -69,18 +69,22 @@ func (s *Path) Release() { s.kernel.release() }
 // Iterations is how many were taken so far.
 func (s *Path) Iterations() int { return s.iterations }
 
-// levelTolerance is how far a problem is solved on the way: potentials that lag behind the temperature take long to catch up.
-const levelTolerance = 1e-2
+const (
+	// firstTemperature is where annealing starts, as a part of the mean cost: plans above it are nearly products.
+	firstTemperature = 0.25
+	// levelTolerance is how far a problem is solved on the way: potentials that lag behind the temperature take long to catch up.
+	levelTolerance = 1e-2
+)
 
-// anneal solves the problem roughly at temperatures that fall by halves to twice ε, from the mean cost: that saves the iterations that a cold start spends on
+// anneal solves the problem roughly at temperatures that fall by halves to twice ε, from a part of the mean cost: that saves the iterations that a cold start spends on
 // carrying mass across the cloud (Schmitzer 2019, section 3.2).
 func (s *Path) anneal(ctx context.Context, epsilon float64, o Options) error {
 	center := Mean(s.B)
 	mean := MeanCost(s.Cost, s.A, center) + MeanCost(s.Cost, s.B, center)
-	if !(mean > epsilon) {
+	if !(firstTemperature*mean > epsilon) {
 		return nil
 	}
-	levels := int(math.Ceil(math.Log2(mean / epsilon)))
+	levels := int(math.Ceil(math.Log2(firstTemperature * mean / epsilon)))
 	// The last two iterations are for ε itself.
 	o = Options{max(levelTolerance, o.Tolerance), o.MaxIterations - 2}
 	for level := levels; level > 0 && s.iterations < o.MaxIterations; level-- {
