@@ -38,7 +38,7 @@ type Problem interface {
 type Work struct {
 	Pairs      float64 // pairs of points that one iteration visits; elements where nothing iterates
 	Iterations int     // at most
-	Bytes      int64   // of working memory, the inputs' own excluded
+	Bytes      int64   // of working memory, the inputs' own excluded: what is stored of pairs, of which [PairMemory] is the most, and the vectors
 }
 
 // Want is what a problem is asked for beside its value.
