@@ -47,5 +47,5 @@ func (e Evaluator) Evaluate(ctx context.Context, req *kantorv1.EvaluateRequest) 
 
 // build names what computes.
 func (e Evaluator) build() *kantorv1.Build {
-	return &kantorv1.Build{Version: e.Version, Kernel: losses.Kernel()}
+	return &kantorv1.Build{Version: e.Version, Kernel: losses.Kernel(), PairMemoryBytes: losses.PairMemory()}
 }

@@ -34,7 +34,7 @@ func TestEvaluateGivesValueGradientAndBuild(t *testing.T) {
 	if got := response.GetGradients()["posterior"]; !proto.Equal(got, want) || len(response.GetGradients()) != 1 {
 		t.Errorf("gradients %v, want only the mean's, 3", response.GetGradients())
 	}
-	if b := response.GetBuild(); b.GetVersion() != "v1.2.3" || b.GetKernel() != losses.Kernel() {
+	if b := response.GetBuild(); b.GetVersion() != "v1.2.3" || b.GetKernel() != losses.Kernel() || b.GetPairMemoryBytes() != losses.PairMemory() {
 		t.Errorf("build %v", b)
 	}
 	if response.GetTiming().GetDecode() == nil || response.GetTiming().GetCompute() == nil {

@@ -10,10 +10,14 @@ import (
 
 type evalCommand struct {
 	eval.Command
+	pairMemory
 }
 
 // Run computes once.
 func (c evalCommand) Run(std streams) error {
+	if err := c.set(); err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	return eval.Run(ctx, versionText(), c.Command, std.stdin, std.stdout)

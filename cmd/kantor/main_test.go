@@ -259,6 +259,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"serve", "--drain-grace", "0s"}, "--drain-grace: is 0s"},
 		{[]string{"serve", "--log-format", "xml"}, "--log-format"},
 		{[]string{"serve", "--log-level", "loud"}, "--log-level"},
+		{[]string{"serve", "--pair-memory", "much"}, `--pair-memory: got "much", want a size such as 256MiB`},
 		{[]string{"serve", "--lisen", "x"}, "--lisen"},
 		{[]string{"eval", "--term", "kl", "--seed", "x"}, "--seed"},
 		{[]string{"eval", "--term", "wasserstein"}, `--term 1: "wasserstein" is no loss`},

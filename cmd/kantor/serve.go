@@ -24,10 +24,14 @@ type serveCommand struct {
 	LogLevel      slog.Level    `default:"info" help:"Log this and above: debug, info, warn or error (${default})."`
 	DrainGrace    time.Duration `default:"30s" help:"How long a stop waits for open calls (${default})."`
 	ExitWithStdin bool          `help:"Stop when standard input ends, so that the server does not outlive the program that started it."`
+	pairMemory
 }
 
 // Run serves until it is told to stop.
 func (c serveCommand) Run(std streams) error {
+	if err := c.set(); err != nil {
+		return err
+	}
 	if c.DrainGrace <= 0 {
 		return &losses.InputError{Field: "--drain-grace", Reason: fmt.Sprintf("is %v, want more than 0", c.DrainGrace)}
 	}

@@ -182,6 +182,7 @@ def test_info_says_what_the_server_is(client: kantor.Client) -> None:
     assert info.limits.window >= 1
     assert info.limits.problems >= 1
     assert info.build.kernel
+    assert info.build.pair_memory_bytes == 256 << 20
 
 
 def test_a_timeout_is_a_deadline_error(client: kantor.Client, rng: np.random.Generator) -> None:

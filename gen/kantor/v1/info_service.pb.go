@@ -128,9 +128,11 @@ type Build struct {
 	// Version of the server.
 	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
 	// The vector kernel chosen at start: "generic" is the portable one.
-	Kernel        string `protobuf:"bytes,2,opt,name=kernel,proto3" json:"kernel,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Kernel string `protobuf:"bytes,2,opt,name=kernel,proto3" json:"kernel,omitempty"`
+	// Bytes that matrices of pairs of points may take at once, chosen at start. A problem that would need more computes pairs again whenever it needs them.
+	PairMemoryBytes int64 `protobuf:"varint,3,opt,name=pair_memory_bytes,json=pairMemoryBytes,proto3" json:"pair_memory_bytes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Build) Reset() {
@@ -175,6 +177,13 @@ func (x *Build) GetKernel() string {
 		return x.Kernel
 	}
 	return ""
+}
+
+func (x *Build) GetPairMemoryBytes() int64 {
+	if x != nil {
+		return x.PairMemoryBytes
+	}
+	return 0
 }
 
 // Limits are what a server refuses above.
@@ -277,10 +286,11 @@ const file_kantor_v1_info_service_proto_rawDesc = "" +
 	"\x15GetServerInfoResponse\x12&\n" +
 	"\x05build\x18\x01 \x01(\v2\x10.kantor.v1.BuildR\x05build\x12)\n" +
 	"\x06limits\x18\x02 \x01(\v2\x11.kantor.v1.LimitsR\x06limits\x12\x16\n" +
-	"\x06losses\x18\x03 \x03(\tR\x06losses\"9\n" +
+	"\x06losses\x18\x03 \x03(\tR\x06losses\"e\n" +
 	"\x05Build\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
-	"\x06kernel\x18\x02 \x01(\tR\x06kernel\"\xad\x01\n" +
+	"\x06kernel\x18\x02 \x01(\tR\x06kernel\x12*\n" +
+	"\x11pair_memory_bytes\x18\x03 \x01(\x03R\x0fpairMemoryBytes\"\xad\x01\n" +
 	"\x06Limits\x12#\n" +
 	"\rmessage_bytes\x18\x01 \x01(\x03R\fmessageBytes\x12\x16\n" +
 	"\x06points\x18\x02 \x01(\x03R\x06points\x12\x1c\n" +

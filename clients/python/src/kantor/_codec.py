@@ -255,7 +255,7 @@ def _seconds(duration: Any) -> float:
 
 
 def _build(build: info_service_pb2.Build) -> Build:
-    return Build(version=build.version, kernel=build.kernel)
+    return Build(version=build.version, kernel=build.kernel, pair_memory_bytes=build.pair_memory_bytes)
 
 
 def server_info(response: info_service_pb2.GetServerInfoResponse) -> ServerInfo:

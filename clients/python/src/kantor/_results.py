@@ -162,10 +162,13 @@ class Build:
     Attributes:
         version: of the server.
         kernel: the vector kernel that it chose at start.
+        pair_memory_bytes: that matrices of pairs of points may take at once, which decides what is stored; 0: nothing
+            is, or the server is older than the number.
     """
 
     version: str
     kernel: str
+    pair_memory_bytes: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,12 +20,14 @@ class GetServerInfoResponse(_message.Message):
     def __init__(self, build: _Optional[_Union[Build, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., losses: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Build(_message.Message):
-    __slots__ = ("version", "kernel")
+    __slots__ = ("version", "kernel", "pair_memory_bytes")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     KERNEL_FIELD_NUMBER: _ClassVar[int]
+    PAIR_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     version: str
     kernel: str
-    def __init__(self, version: _Optional[str] = ..., kernel: _Optional[str] = ...) -> None: ...
+    pair_memory_bytes: int
+    def __init__(self, version: _Optional[str] = ..., kernel: _Optional[str] = ..., pair_memory_bytes: _Optional[int] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("message_bytes", "points", "dimension", "terms", "window", "problems")
