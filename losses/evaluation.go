@@ -106,12 +106,13 @@ func (e *Evaluation) Evaluate(ctx context.Context) (*Result, error) {
 		}
 		for b, s := range solved {
 			for _, outcome := range s.Outcomes {
-				result.Value += t.weight * outcome.Value
+				// Rounded before it is added, lest an architecture with a fused multiply-add give a problem of a batch other bits than it has alone.
+				result.Value += float64(t.weight * outcome.Value)
 			}
 			for r, gradient := range s.Gradients {
 				sum := sums[r][e.gradients[r].start(b):]
 				for i, v := range gradient {
-					sum[i] += t.weight * v
+					sum[i] += float64(t.weight * v)
 				}
 			}
 		}
