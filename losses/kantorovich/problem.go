@@ -73,10 +73,7 @@ func (p *problem) descend(ctx context.Context) (*entropic.Solution, *potential, 
 	if mean == 0 {
 		mean = 1 // all points coincide
 	}
-	path, err := entropic.NewPath(ctx, p.Problem, 0) // in binary64: where W1 is 0, rounding is all that its bounds are apart
-	if err != nil {
-		return nil, nil, err
-	}
+	path := entropic.NewPath(p.Problem, 0) // in binary64: where W1 is 0, rounding is all that its bounds are apart
 	defer path.Release()
 	var best *potential
 	for relative := firstTemperature; ; relative /= 2 {

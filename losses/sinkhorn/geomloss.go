@@ -55,6 +55,12 @@ func (p *problem) solveGeomLoss(ctx context.Context, want losses.Want) (losses.T
 	if len(selves) > 0 {
 		selves = []*solved{before(selves[0], annealed.SelfF0, annealed.SelfF0), before(selves[1], annealed.SelfG0, annealed.SelfG0)}
 	}
+	all := append([]*solved{cross}, selves...)
+	for i := range all {
+		if err := p.differentiate(ctx, want, all, i); err != nil {
+			return losses.TermResult{}, err
+		}
+	}
 	result.Gradients, err = p.gradients(ctx, want, cross, selves)
 	return result, err
 }

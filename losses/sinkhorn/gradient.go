@@ -10,29 +10,22 @@ import (
 	"kantor/losses/internal/entropic"
 )
 
-// gradients computes those that are wanted. An input that is both source and target gets the sum.
+// gradients are those that are wanted, of problems that were differentiated in their points. An input that is both source and target gets the sum.
 func (p *problem) gradients(ctx context.Context, want losses.Want, cross *solved, selves []*solved) (map[losses.Ref][]float64, error) {
 	out := map[losses.Ref][]float64{}
-	a, b := p.cross.A, p.cross.B
-	for _, s := range []struct {
-		x, y *losses.Cloud
-		f, g []float64          // the potentials of x and y in the cross problem
-		of   *entropic.Solution // the cross problem's where x are its rows
-		self int
-	}{{a, b, cross.F, cross.G, cross.Solution, 0}, {b, a, cross.G, cross.F, nil, 1}} {
-		var self *solved
-		if len(selves) > 0 {
-			self = selves[s.self]
-		}
-		if ref := (losses.Ref{Input: s.x.Name, Field: "points"}); want.Gradients[ref] {
-			g, err := p.pointGradient(ctx, s.x, s.y, s.f, s.g, s.of, self)
-			if err != nil {
-				return nil, err
+	for side, x := range p.sides() {
+		if ref := (losses.Ref{Input: x.Name, Field: "points"}); want.Gradients[ref] {
+			accumulate(out, ref, cross.points[side])
+			if len(selves) > 0 {
+				accumulate(out, ref, selves[side].points[side])
 			}
-			accumulate(out, ref, g)
 		}
-		if ref := (losses.Ref{Input: s.x.Name, Field: "weights"}); want.Gradients[ref] {
-			g, err := p.weightGradient(ctx, s.x, s.y, s.g, self)
+		if ref := (losses.Ref{Input: x.Name, Field: "weights"}); want.Gradients[ref] {
+			var self *solved
+			if len(selves) > 0 {
+				self = selves[side]
+			}
+			g, err := p.weightGradient(ctx, x, p.sides()[1-side], [][]float64{cross.G, cross.F}[side], self)
 			if err != nil {
 				return nil, err
 			}
@@ -42,6 +35,9 @@ func (p *problem) gradients(ctx context.Context, want losses.Want, cross *solved
 	return out, nil
 }
 
+// sides are source and target.
+func (p *problem) sides() [2]*losses.Cloud { return [2]*losses.Cloud{p.cross.A, p.cross.B} }
+
 func accumulate(into map[losses.Ref][]float64, ref losses.Ref, g []float64) {
 	if into[ref] == nil {
 		into[ref] = g
@@ -50,20 +46,32 @@ func accumulate(into map[losses.Ref][]float64, ref losses.Ref, g []float64) {
 	floats.Add(into[ref], g)
 }
 
-// pointGradient is Σ_j P^xy_ij ∇₁c(x_i,y_j) - Σ_j P^xx_ij ∇₁c(x_i,x_j) (Feydy et al. 2019, section 3.2): the self term counts half and its points stand on
-// both sides. For c = ½d², balanced, that is a_i (T_xx(x_i) - T_xy(x_i)), T the barycentric map.
-func (p *problem) pointGradient(ctx context.Context, x, y *losses.Cloud, f, g []float64, of *entropic.Solution, self *solved) ([]float64, error) {
-	out := make([]float64, x.N*x.D)
-	cross := p.cross
-	cross.A, cross.B = x, y
-	if err := entropic.AddPointGradient(ctx, out, p.scale, cross, f, g, of, p.precision()); err != nil {
-		return nil, err
+// differentiate computes what the i-th problem adds to the gradients in the points of source and target,
+//
+//	Σ_j P^xy_ij ∇₁c(x_i,y_j) - Σ_j P^xx_ij ∇₁c(x_i,x_j)
+//
+// (Feydy et al. 2019, section 3.2): the self term counts half and its points stand on both sides. For c = ½d², balanced, that is a_i (T_xx(x_i) - T_xy(x_i)),
+// T the barycentric map.
+func (p *problem) differentiate(ctx context.Context, want losses.Want, all []*solved, i int) error {
+	s, cross := all[i], p.cross
+	for side, x := range p.sides() {
+		if !want.Gradients[losses.Ref{Input: x.Name, Field: "points"}] || i > 0 && i-1 != side {
+			continue
+		}
+		s.points[side] = make([]float64, x.N*x.D)
+		cross.A, cross.B = x, x
+		f, g, of, scale := s.F, s.F, s.Solution, -p.scale
+		if i == 0 {
+			cross.B, g, scale = p.sides()[1-side], s.G, p.scale
+			if side == 1 {
+				f, g, of = s.G, s.F, nil // its kernel has the target's points as columns
+			}
+		}
+		if err := entropic.AddPointGradient(ctx, s.points[side], scale, cross, f, g, of, p.precision()); err != nil {
+			return err
+		}
 	}
-	if self == nil {
-		return out, nil
-	}
-	cross.B = x
-	return out, entropic.AddPointGradient(ctx, out, -p.scale, cross, self.F, self.F, self.Solution, p.precision())
+	return nil
 }
 
 // weightGradient is f_xy - f_xx (Feydy et al. 2019, proposition 2), or f_xy without self terms, centred. Unbalanced it is that of

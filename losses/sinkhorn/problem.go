@@ -33,6 +33,7 @@ type solved struct {
 	path *entropic.Path // nil: the potentials came from elsewhere
 	*entropic.Solution
 	entropic.Bounds
+	points [2][]float64 // what it adds to the gradients in the points of source and target; nil: nothing, or not wanted
 }
 
 // Work implements [losses.Problem]. A self problem takes few iterations, so its pairs count but not its own limit.
@@ -50,16 +51,13 @@ func (p *problem) Solve(ctx context.Context, want losses.Want) (losses.TermResul
 	if p.geomLoss {
 		return p.solveGeomLoss(ctx, want)
 	}
-	all, err := p.start(ctx)
+	all := p.problems()
 	defer func() {
 		for _, s := range all {
-			s.path.Release()
+			s.release()
 		}
 	}()
-	if err != nil {
-		return losses.TermResult{}, err
-	}
-	if err := p.solve(ctx, all); err != nil {
+	if err := p.solve(ctx, want, all); err != nil {
 		return losses.TermResult{}, err
 	}
 	cross, selves := all[0], all[1:]
@@ -67,32 +65,29 @@ func (p *problem) Solve(ctx context.Context, want losses.Want) (losses.TermResul
 	if want.Extras["potentials"] {
 		result.Extras = map[string]losses.Extra{"potentials": p.potentials(cross, selves)}
 	}
+	var err error
 	result.Gradients, err = p.gradients(ctx, want, cross, selves)
 	return result, err
 }
 
-// start makes the cross problem and, with self terms, those of source and target. What was made before an error is returned too.
-func (p *problem) start(ctx context.Context) (all []*solved, err error) {
-	problems := []entropic.Problem{p.cross}
+// problems are the cross problem and, with self terms, those of source and target.
+func (p *problem) problems() []*solved {
+	all := []*solved{{Problem: p.cross}}
 	if p.debias {
 		for _, c := range []*losses.Cloud{p.cross.A, p.cross.B} {
 			self := p.cross
 			self.A, self.B = c, c
-			problems = append(problems, self)
+			all = append(all, &solved{Problem: self})
 		}
 	}
-	for i, problem := range problems {
-		newPath := entropic.NewPath
-		if i > 0 {
-			newPath = entropic.NewSelfPath
-		}
-		path, err := newPath(ctx, problem, p.options.Tolerance)
-		if err != nil {
-			return all, err
-		}
-		all = append(all, &solved{Problem: problem, path: path})
+	return all
+}
+
+// release gives back what a problem keeps.
+func (s *solved) release() {
+	if s.path != nil {
+		s.path.Release()
 	}
-	return all, nil
 }
 
 // firstTolerance and nextTolerance are the marginal errors that a gap is sought at: its width is of first order in them.
@@ -102,14 +97,25 @@ const (
 	lastTolerance  = 1e-14
 )
 
-// solve iterates to the tolerance, or to ever smaller ones until the interval is as narrow as the gap asks.
-func (p *problem) solve(ctx context.Context, all []*solved) error {
-	if p.gap == 0 {
-		return p.iterate(ctx, all, p.options)
+// solve solves the problems, at once: iterations of one fill a processor, and where one ends before the others so do its gradients.
+func (p *problem) solve(ctx context.Context, want losses.Want, all []*solved) error {
+	if p.gap > 0 {
+		return p.narrow(ctx, want, all)
 	}
+	return parallel.Each(ctx, len(all), func(i int) error {
+		if err := p.iterate(ctx, all[i], i > 0, p.options); err != nil {
+			return err
+		}
+		return p.differentiate(ctx, want, all, i)
+	})
+}
+
+// narrow iterates to ever smaller tolerances until the interval is as narrow as the gap asks.
+func (p *problem) narrow(ctx context.Context, want losses.Want, all []*solved) error {
 	o := entropic.Options{Tolerance: firstTolerance, MaxIterations: p.options.MaxIterations}
 	for {
-		if err := p.iterate(ctx, all, o); err != nil {
+		err := parallel.Each(ctx, len(all), func(i int) error { return p.iterate(ctx, all[i], i > 0, o) })
+		if err != nil {
 			return err
 		}
 		lower, upper, value := p.combine(all[0], all[1:])
@@ -119,31 +125,35 @@ func (p *problem) solve(ctx context.Context, all []*solved) error {
 			for _, s := range all {
 				s.Converged = narrow
 			}
-			return nil
+			return parallel.Each(ctx, len(all), func(i int) error { return p.differentiate(ctx, want, all, i) })
 		}
 		o.Tolerance *= nextTolerance
 	}
 }
 
-// iterate solves the problems at once: a sweep of one problem runs on one processor.
-func (p *problem) iterate(ctx context.Context, all []*solved, o entropic.Options) error {
-	return parallel.Each(ctx, len(all), func(i int) (err error) {
-		s := all[i]
-		if i == 0 {
-			s.Solution, err = s.path.SolveCross(ctx, o)
-		} else {
-			s.Solution, err = s.path.SolveSelf(ctx, o)
-		}
-		if err != nil {
-			return err
-		}
-		if p.withoutInterval {
-			s.Bounds, err = entropic.Value(ctx, s.Solution)
-			return err
-		}
-		s.Bounds, err = entropic.Bound(ctx, s.Solution)
+// iterate solves one problem, further if it was solved before, and evaluates it.
+func (p *problem) iterate(ctx context.Context, s *solved, self bool, o entropic.Options) (err error) {
+	switch {
+	case s.path != nil:
+	case self:
+		s.path = entropic.NewSelfPath(s.Problem, p.options.Tolerance)
+	default:
+		s.path = entropic.NewPath(s.Problem, p.options.Tolerance)
+	}
+	if self {
+		s.Solution, err = s.path.SolveSelf(ctx, o)
+	} else {
+		s.Solution, err = s.path.SolveCross(ctx, o)
+	}
+	if err != nil {
 		return err
-	})
+	}
+	if p.withoutInterval {
+		s.Bounds, err = entropic.Value(ctx, s.Solution)
+		return err
+	}
+	s.Bounds, err = entropic.Bound(ctx, s.Solution)
+	return err
 }
 
 // combine is S from the problems' values and its bounds: S lies in [L_ab - ½(U_aa+U_bb), U_ab - ½(L_aa+L_bb)], unbalanced with ½ε(m_a-m_b)² added.
@@ -166,7 +176,7 @@ func (p *problem) combine(cross *solved, selves []*solved) (lower, upper, value 
 func (p *problem) result(cross *solved, selves []*solved) losses.TermResult {
 	lower, upper, value := p.combine(cross, selves)
 	solve := losses.Solve{Converged: cross.Converged, Iterations: cross.Iterations, MarginalError: cross.MarginalError,
-		Epsilon: p.scale * p.cross.Epsilon}
+		Epsilon: p.scale * p.cross.Epsilon, Strategy: cross.Strategy}
 	valid := cross.Valid
 	for _, s := range selves {
 		valid = valid && s.Valid

@@ -30,26 +30,26 @@ func Gamma(k int) float64 { return float64(k) * unit / (1 - float64(k)*unit) }
 
 // Bound evaluates a solution. The error is the context's.
 func Bound(ctx context.Context, s *Solution) (Bounds, error) {
-	b, _, err := s.plan.bound(ctx)
+	b, _, err := s.plan.bound(ctx, s.F, s.G)
 	return b, err
 }
 
 // Measure evaluates potentials, wherever they came from, and their marginal error as in [Solution]; tolerance says how precisely. The solution can be
 // differentiated afterwards, and is to be released. The error is the context's.
 func Measure(ctx context.Context, p Problem, s *Solution, tolerance float64) (bounds Bounds, marginalError float64, err error) {
-	k := newKernel(p, tolerance)
-	s.plan = newScaling(p, k)
+	frame := p.frame()
+	s.plan = newScaling(p, frame, newKernel(p, frame, tolerance, true))
 	copy(s.plan.f, s.F)
 	copy(s.plan.g, s.G)
 	if err := s.plan.absorb(ctx, p.Epsilon); err != nil {
 		return Bounds{}, 0, err
 	}
-	return s.plan.bound(ctx)
+	return s.plan.bound(ctx, s.F, s.G)
 }
 
 // Value is the dual objective of a solution alone. The error is the context's.
 func Value(ctx context.Context, s *Solution) (Bounds, error) {
-	c, err := s.plan.certificate(ctx)
+	c, err := s.plan.certificate(ctx, s.F, s.G)
 	value, _ := c.lower()
 	return Bounds{Value: value}, err
 }
@@ -71,7 +71,7 @@ func isFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 // a relative error, and whose logarithms are (f_i + g_j - C_ij)/ε to an absolute one.
 type certificate struct {
 	*scaling
-	f, g          []float64 // with the scalings
+	f, g          []float64 // potentials, the scalings included
 	alpha, beta   []float64
 	rows, columns []float64 // marginals
 	mass          float64   // ΣP̃
@@ -79,12 +79,11 @@ type certificate struct {
 	maxCost       float64   // at least
 }
 
-// certificate measures the marginals. The error is the context's.
-func (s *scaling) certificate(ctx context.Context) (*certificate, error) {
-	c := &certificate{scaling: s, alpha: floats.MulTo(make([]float64, s.A.N), s.A.W, s.u), beta: floats.MulTo(make([]float64, s.B.N), s.B.W, s.v)}
-	c.f, c.g = s.potentials()
+// certificate measures the marginals of the plan, whose potentials are f and g. The error is the context's.
+func (s *scaling) certificate(ctx context.Context, f, g []float64) (*certificate, error) {
+	c := &certificate{scaling: s, f: f, g: g, alpha: floats.MulTo(make([]float64, s.A.N), s.A.W, s.u), beta: floats.MulTo(make([]float64, s.B.N), s.B.W, s.v)}
 	c.log, c.sum = s.kernel.errors()
-	ra, rb := s.kernel.radii()
+	ra, rb := largest(s.rx), largest(s.ry)
 	c.maxCost = (ra + rb) * (1 + 1e-6)
 	if s.Cost == vec.HalfSquared {
 		c.maxCost += 2 * math.Sqrt(ra*rb)
@@ -112,9 +111,9 @@ func (s *scaling) marginals(ctx context.Context, left, right []float64) (rows, c
 	return rows, floats.MulTo(p.columns, p.columns, right), err
 }
 
-// bound is the plan's bounds and what it misses of its marginals. The error is the context's.
-func (s *scaling) bound(ctx context.Context) (bounds Bounds, marginalError float64, err error) {
-	c, err := s.certificate(ctx)
+// bound is, of the plan with these potentials, its bounds and what it misses of its marginals. The error is the context's.
+func (s *scaling) bound(ctx context.Context, f, g []float64) (bounds Bounds, marginalError float64, err error) {
+	c, err := s.certificate(ctx, f, g)
 	if err != nil {
 		return Bounds{}, 0, err
 	}

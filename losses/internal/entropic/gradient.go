@@ -41,7 +41,8 @@ func AddPointGradient(ctx context.Context, dst []float64, scale float64, p Probl
 	}
 	if plan == nil {
 		own = true
-		plan = newScaling(p, newKernelOf(p, tolerance, false))
+		frame := p.frame()
+		plan = newScaling(p, frame, newKernel(p, frame, tolerance, false))
 		copy(plan.f, f)
 		copy(plan.g, g)
 		if err := plan.absorb(ctx, p.Epsilon); err != nil {
@@ -49,16 +50,15 @@ func AddPointGradient(ctx context.Context, dst []float64, scale float64, p Probl
 		}
 	}
 	image, mass := make([]float64, len(dst)), make([]float64, p.A.N)
-	center := Mean(p.B)
-	soft, err := plan.images(ctx, image, mass, center)
-	if err == nil && own && !inRange(mass) {
+	soft, err := plan.images(ctx, image, mass)
+	if err == nil && own && !inRange(mass, p.A.W) {
 		// These potentials do not belong together: f is made from g.
 		if f, err = p.softmin(ctx, g); err == nil {
 			copy(plan.f, f)
 			if err = plan.absorb(ctx, p.Epsilon); err == nil {
 				clear(image)
 				clear(mass)
-				soft, err = plan.images(ctx, image, mass, center)
+				soft, err = plan.images(ctx, image, mass)
 			}
 		}
 	}
@@ -67,22 +67,30 @@ func AddPointGradient(ctx context.Context, dst []float64, scale float64, p Probl
 	}
 	marginal := make([]float64, p.A.N)
 	for i, f := range soft {
-		marginal[i] = scale * p.A.W[i] * p.target(p.damping(p.Epsilon)*f)
+		if p.A.W[i] > 0 {
+			marginal[i] = scale * p.A.W[i] * p.target(p.damping(p.Epsilon)*f)
+		}
 	}
 	if p.Cost != vec.HalfSquared {
 		return p.addPulls(ctx, dst, marginal, soft, g)
 	}
-	for at := range dst {
-		i, k := at/p.A.D, at%p.A.D
-		dst[at] += marginal[i] * (p.A.X[at] - center[k] - image[at]/mass[i])
+	for i, w := range marginal {
+		if w == 0 {
+			continue
+		}
+		lo, hi := i*p.A.D, (i+1)*p.A.D
+		to, x, y := dst[lo:hi], p.A.X[lo:hi], image[lo:hi]
+		for k, c := range plan.center {
+			to[k] += w * (x[k] - c - y[k]/mass[i])
+		}
 	}
 	return nil
 }
 
-// inRange reports whether sums over the rows of a kernel are positive and finite.
-func inRange(sums []float64) bool {
-	for _, s := range sums {
-		if !(s > 0) || math.IsInf(s, 1) {
+// inRange reports whether sums over the rows of a kernel are positive and finite, where there is weight.
+func inRange(sums, weights []float64) bool {
+	for i, s := range sums {
+		if weights[i] > 0 && !(s > 0 && s <= math.MaxFloat64) {
 			return false
 		}
 	}
@@ -91,11 +99,13 @@ func inRange(sums []float64) bool {
 
 // images adds Σ_j K_ij b_j v_j (y_j - center) to image, where the cost has a use for it, and the weights to mass, and returns the softmin over the potential of
 // the columns. The error is the context's.
-func (s *scaling) images(ctx context.Context, image, mass, center []float64) (soft []float64, err error) {
+func (s *scaling) images(ctx context.Context, image, mass []float64) (soft []float64, err error) {
 	if s.Cost == vec.HalfSquared {
 		y := make([]float64, len(s.B.X))
-		for at, v := range s.B.X {
-			y[at] = v - center[at%s.B.D]
+		for at := 0; at < len(y); at += s.B.D {
+			for k, c := range s.center {
+				y[at+k] = s.B.X[at+k] - c
+			}
 		}
 		err = s.kernel.(imager).images(ctx, image, mass, s.weighted(), y)
 	} else {
@@ -120,6 +130,9 @@ func (p Problem) addPulls(ctx context.Context, dst, marginal, soft, g []float64)
 	return parallel.Rows(ctx, x.N, y.rowCost(), func(lo, hi int, gate *parallel.Gate) {
 		pull := make([]float64, x.D)
 		for i := lo; i < hi; i++ {
+			if marginal[i] == 0 {
+				continue
+			}
 			clear(pull)
 			point := x.X[i*x.D : (i+1)*x.D]
 			ok := eachBlock(gate, y, func(lo, hi int) {

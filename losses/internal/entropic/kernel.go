@@ -18,8 +18,6 @@ type kernel interface {
 	pass(ctx context.Context, p pass) (ok bool, err error)
 	// errors bounds the relative errors of an entry and of the sums of a precise pass.
 	errors() (entry, sum float64)
-	// radii are the largest costs from a row's and a column's point to the center.
-	radii() (rows, columns float64)
 	// smallest is the smallest entry that is not written as 0.
 	smallest() float64
 	// symmetric reports whether it is that of a cloud against itself of which half is kept: a pass has no columns then.
@@ -89,8 +87,6 @@ func newDense[K vec.Float](n, m int, e entries[K], store bool) *dense[K] {
 func (k *dense[K]) cheap() bool { return k.stored == nil }
 
 func (k *dense[K]) symmetric() bool { return false }
-
-func (k *dense[K]) radii() (rows, columns float64) { return k.entries.radii() }
 
 func (k *dense[K]) smallest() float64 { return smallestOf[K]() }
 

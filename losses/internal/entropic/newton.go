@@ -37,6 +37,9 @@ func (n *newton) rowsExact(ctx context.Context) (ok bool, err error) {
 	p := pass{y: n.weighted(), columns: n.columns}
 	p.x = func(lo, hi int, sums, x []float64) bool {
 		for i, s := range sums {
+			if n.A.W[lo+i] == 0 {
+				continue
+			}
 			if !(s > 0) || math.IsInf(s, 1) {
 				return false
 			}

@@ -113,7 +113,7 @@ func TransportCost(ctx context.Context, p Problem, s *Solution) (upper, maxCost 
 	}
 	e, e1 := missing(p.A.W, q.rows), missing(p.B.W, q.columns)
 	d := max(floats.Sum(e), floats.Sum(e1)) + 2*pl.eta*p.A.Mass
-	rest, slack := p.restCost(e, e1, d, pl.eta)
+	rest, slack := p.restCost(p.frame(), e, e1, d, pl.eta)
 	return pl.shrunkCost() + rest + slack + pl.underflow(), pl.maxCost, nil
 }
 

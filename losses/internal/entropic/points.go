@@ -3,38 +3,60 @@ package entropic
 import (
 	"math"
 
+	"gonum.org/v1/gonum/floats"
+
 	"kantor/losses"
 	"kantor/losses/internal/vec"
 )
 
-// points are two clouds in one number format, in the layout that the kernels of package vec take, relative to a center so that a common offset costs no
-// digits.
+// frame is where the clouds of a problem lie: coordinates are taken relative to its center, so that a common offset costs no digits.
+type frame struct {
+	center []float64
+	rx, ry []float64 // costs of the points to the center
+}
+
+func (p Problem) frame() *frame {
+	center := Mean(p.B)
+	f := &frame{center: center, ry: costsTo(p.Cost, p.B, center)}
+	if f.rx = f.ry; p.A != p.B {
+		f.rx = costsTo(p.Cost, p.A, center)
+	}
+	return f
+}
+
+// meanCost is the mean cost of both clouds to the center.
+func (f *frame) meanCost(p Problem) float64 {
+	return floats.Dot(f.rx, p.A.W)/p.A.Mass + floats.Dot(f.ry, p.B.W)/p.B.Mass
+}
+
+// points are two clouds in one number format, in the layout that the kernels of package vec take.
 type points[T vec.Float] struct {
 	cost    vec.Cost
 	n, m, d int
 	x       []T // [n,d]
 	packed  []T // y, dimension by dimension: [d,stride], 0 beyond its points
 	stride  int
-	center  []float64
-	rx, ry  []float64 // costs to the center
+	*frame
 }
 
-func newPoints[T vec.Float](cost vec.Cost, x, y *losses.Cloud, center []float64) *points[T] {
-	p := &points[T]{cost: cost, n: x.N, m: y.N, d: x.D, x: make([]T, x.N*x.D), stride: pad(y.N), center: center}
+func newPoints[T vec.Float](p Problem, f *frame) *points[T] {
+	x, y, d := p.A, p.B, p.A.D
+	out := &points[T]{cost: p.Cost, n: x.N, m: y.N, d: d, x: make([]T, x.N*d), packed: make([]T, d*pad(y.N)), stride: pad(y.N), frame: f}
+	center := f.center[:d]
 	for i := range x.N {
-		row, to := x.X[i*p.d:(i+1)*p.d], p.x[i*p.d:(i+1)*p.d]
-		for k, v := range row {
+		to := out.x[i*d:][:d]
+		for k, v := range x.X[i*d:][:d] {
 			to[k] = T(v - center[k])
 		}
 	}
-	p.packed = make([]T, p.d*p.stride)
 	for j := range y.N {
-		for k, v := range y.X[j*p.d : (j+1)*p.d] {
-			p.packed[k*p.stride+j] = T(v - center[k])
+		at := j
+		for k, v := range y.X[j*d:][:d] {
+			out.packed[at] = T(v - center[k])
+			at += out.stride
 		}
 	}
-	p.rx, p.ry = costsTo(cost, x, center), costsTo(cost, y, center)
-	return p
+	return out
 }
 
 // costsTo are the costs of the points to one.
@@ -81,7 +103,7 @@ func (e *exponents[T]) set(f, g []float64, epsilon float64) {
 	e.largest = setExponents(e.shifts, f, rx, epsilon) + setExponents(e.heights, g, ry, epsilon)
 }
 
-// setExponents writes (f - r)/ε log₂e and returns the largest in absolute value.
+// setExponents writes (f - r)/ε log₂e and returns the largest finite one in absolute value.
 func setExponents[T vec.Float](dst []T, f, r []float64, epsilon float64) (largest float64) {
 	by := math.Log2E / epsilon
 	for i, v := range f {
@@ -90,7 +112,9 @@ func setExponents[T vec.Float](dst []T, f, r []float64, epsilon float64) (larges
 		}
 		v *= by
 		dst[i] = T(v)
-		largest = max(largest, math.Abs(v))
+		if size := math.Abs(v); size > largest && !math.IsInf(v, -1) {
+			largest = size
+		}
 	}
 	return largest
 }
@@ -118,8 +142,6 @@ func unitOf[T vec.Float]() float64 {
 	return unit
 }
 
-func (e *exponents[T]) radii() (rows, columns float64) { return largest(e.rx), largest(e.ry) }
-
 // rowCost counts what a kernel of vec does in the time of one plain operation as one.
 func (e *exponents[T]) rowCost() int { return e.stride * (e.d + 8) / vectorSpeed }
 
@@ -130,8 +152,6 @@ type entries[K vec.Float] interface {
 	write(dst []K, ld, lo, hi, from, to int)
 	// relativeError bounds |δ| where an entry is exp((f_i + g_j - C_ij)/ε)(1+δ). One below the smallest normal number may be 0.
 	relativeError() float64
-	// radii are the largest costs from a row's and a column's point to the center.
-	radii() (rows, columns float64)
 	// format names the number formats.
 	format() string
 	// rowCost is the work of a row in units of [parallel.TileCost].

@@ -106,9 +106,15 @@ func (p Problem) spread() float64 {
 		lo[j], hi[j] = math.Inf(1), math.Inf(-1)
 	}
 	for _, c := range []*losses.Cloud{p.A, p.B} {
-		for i, v := range c.X {
-			j := i % c.D
-			lo[j], hi[j] = min(lo[j], v), max(hi[j], v)
+		for at := 0; at < len(c.X); at += c.D {
+			for j, v := range c.X[at : at+c.D] {
+				if v < lo[j] {
+					lo[j] = v
+				}
+				if v > hi[j] {
+					hi[j] = v
+				}
+			}
 		}
 	}
 	return p.Cost.Of(hi, lo)

@@ -3,16 +3,21 @@ package entropic
 import (
 	"context"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/floats"
 
+	"kantor/losses"
 	"kantor/losses/internal/vec"
 )
 
 // scaling is a problem in the variables of Sinkhorn's algorithm: P_ij = a_i u_i K_ij v_j b_j, with the potentials f and g absorbed into the kernel K. The
 // potentials that it stands for are f + ε log u and g + ε log v.
+//
+// Points without weight take no part: their potentials are -Inf here, so that their entries are 0, and are filled in at the end.
 type scaling struct {
 	Problem
+	*frame
 	kernel kernel
 	f, g   []float64
 	scalings
@@ -23,11 +28,11 @@ type scaling struct {
 	old          scalings
 }
 
-func newScaling(p Problem, k kernel) *scaling {
+func newScaling(p Problem, f *frame, k kernel) *scaling {
 	n, m := p.A.N, p.B.N
 	numbers := func(n int) []float64 { return make([]float64, n) }
 	scratch := max((n+rowBlock-1)/rowBlock*vec.Pad, pad(m))
-	return &scaling{Problem: p, kernel: k, f: numbers(n), g: numbers(m), scalings: scalings{ones(n), ones(m)}, y: numbers(m), columns: numbers(m),
+	return &scaling{Problem: p, frame: f, kernel: k, f: numbers(n), g: numbers(m), scalings: scalings{ones(n), ones(m)}, y: numbers(m), columns: numbers(m),
 		errors: numbers(n), ratio: numbers(scratch), power: numbers(scratch), old: scalings{numbers(n), numbers(m)}}
 }
 
@@ -47,6 +52,8 @@ func setOnes(x []float64) {
 func (s *scaling) absorb(ctx context.Context, epsilon float64) error {
 	s.settle()
 	s.Epsilon = epsilon
+	hide(s.f, s.A)
+	hide(s.g, s.B)
 	return s.kernel.absorb(ctx, s.f, s.g, epsilon)
 }
 
@@ -64,12 +71,52 @@ func addLogs(f, u []float64, epsilon float64) {
 	setOnes(u)
 }
 
-// potentials are the potentials that the scalings stand for.
-func (s *scaling) potentials() (f, g []float64) {
-	f, g = append([]float64(nil), s.f...), append([]float64(nil), s.g...)
-	addLogs(f, append([]float64(nil), s.u...), s.Epsilon)
-	addLogs(g, append([]float64(nil), s.v...), s.Epsilon)
-	return f, g
+// hide takes points without weight out.
+func hide(f []float64, c *losses.Cloud) {
+	for i, w := range c.W {
+		if w == 0 {
+			f[i] = math.Inf(-1)
+		}
+	}
+}
+
+// potentials are those that the scalings stand for, and for points without weight the softmins. The error is the context's.
+func (s *scaling) potentials(ctx context.Context) (f, g []float64, err error) {
+	f, g = slices.Clone(s.f), slices.Clone(s.g)
+	addLogs(f, slices.Clone(s.u), s.Epsilon)
+	if s.kernel.symmetric() {
+		err = s.fill(ctx, f, f)
+		return f, f, err
+	}
+	addLogs(g, slices.Clone(s.v), s.Epsilon)
+	back := s.Problem
+	back.A, back.B = s.B, s.A
+	if err = s.fill(ctx, f, g); err == nil {
+		err = back.fill(ctx, g, f)
+	}
+	return f, g, err
+}
+
+// fill writes the potential of points of p.A without weight, given that of p.B. The error is the context's.
+func (p Problem) fill(ctx context.Context, f, g []float64) error {
+	rest, at := *p.A, []int(nil)
+	rest.X, rest.W = nil, nil
+	for i, w := range p.A.W {
+		if w == 0 {
+			at = append(at, i)
+			rest.X = append(rest.X, p.A.X[i*p.A.D:(i+1)*p.A.D]...)
+		}
+	}
+	if at == nil {
+		return nil
+	}
+	rest.N, rest.W = len(at), make([]float64, len(at))
+	p.A = &rest
+	soft, err := Extended(ctx, p, g)
+	for i, v := range soft {
+		f[at[i]] = v
+	}
+	return err
 }
 
 // weighted writes b_j v_j.
@@ -97,8 +144,10 @@ func (s *scaling) sweepWith(ctx context.Context, omega float64, p pass) (rows, c
 	p.x = func(lo, hi int, sums, x []float64) bool {
 		ratio := s.ratio[lo/rowBlock*vec.Pad:][:hi-lo]
 		for i := range ratio {
-			ratio[i] = s.u[lo+i] * sums[i]
-			s.errors[lo+i] = s.A.W[lo+i] * math.Abs(ratio[i]-s.target(s.f[lo+i], s.u[lo+i]))
+			if ratio[i] = 1; s.A.W[lo+i] > 0 {
+				ratio[i] = s.u[lo+i] * sums[i]
+				s.errors[lo+i] = s.A.W[lo+i] * math.Abs(ratio[i]-s.target(s.f[lo+i], s.u[lo+i]))
+			}
 		}
 		if !s.relax(s.u[lo:hi], s.f[lo:hi], lo/rowBlock*vec.Pad, omega) {
 			return false
@@ -120,11 +169,9 @@ func (s *scaling) sweepWith(ctx context.Context, omega float64, p pass) (rows, c
 // sweepColumns updates v from the column sums.
 func (s *scaling) sweepColumns(omega float64) (missed float64, ok bool) {
 	for j, v := range s.v {
-		s.ratio[j] = v * s.columns[j]
-		if b := s.B.W[j]; b != 0 {
-			missed += b * math.Abs(s.ratio[j]-s.target(s.g[j], v))
-		} else if !(s.ratio[j] > 0) {
-			s.ratio[j] = 1 // nothing is to be matched there
+		if s.ratio[j] = 1; s.B.W[j] > 0 {
+			s.ratio[j] = v * s.columns[j]
+			missed += s.B.W[j] * math.Abs(s.ratio[j]-s.target(s.g[j], v))
 		}
 	}
 	ok = s.relax(s.v, s.g, 0, omega)
@@ -160,7 +207,7 @@ func (s *scaling) relax(scaling, f []float64, at int, omega float64) bool {
 	vec.LogRow(s.power[at:end], s.ratio[at:end])
 	for i, l := range s.power[at:][:len(scaling)] {
 		change := -omega * damping * l
-		if damping != 1 {
+		if damping != 1 && !math.IsInf(f[i], -1) {
 			change += omega * (damping - 1) * (f[i]/s.Epsilon + math.Log(scaling[i]))
 		}
 		scaling[i] *= math.Exp(change)
@@ -168,11 +215,13 @@ func (s *scaling) relax(scaling, f []float64, at int, omega float64) bool {
 	return true
 }
 
-// rowErrors is what the rows miss of their marginals as they are. It leaves the sums of the rows in s.errors' place.
+// measureRows is what the rows miss of their marginals as they are. The error is the context's.
 func (s *scaling) measureRows(ctx context.Context) (missed float64, err error) {
 	_, err = s.kernel.pass(ctx, pass{y: s.weighted(), x: func(lo, hi int, sums, _ []float64) bool {
 		for i := lo; i < hi; i++ {
-			s.errors[i] = s.A.W[i] * math.Abs(s.u[i]*sums[i-lo]-s.target(s.f[i], s.u[i]))
+			if s.A.W[i] > 0 {
+				s.errors[i] = s.A.W[i] * math.Abs(s.u[i]*sums[i-lo]-s.target(s.f[i], s.u[i]))
+			}
 		}
 		return true
 	}})

@@ -8,17 +8,15 @@ import (
 )
 
 // NewSelfPath is [NewPath] for a cloud against itself, where f = g: p.B is p.A. The kernel is symmetric, and half of it is stored.
-func NewSelfPath(_ context.Context, p Problem, tolerance float64) (*Path, error) {
-	return &Path{scaling: newScaling(p, newSelfKernel(p, tolerance))}, nil
+func NewSelfPath(p Problem, tolerance float64) *Path {
+	f := p.frame()
+	return &Path{scaling: newScaling(p, f, newSelfKernel(p, f, tolerance))}
 }
 
 // SolveSelf solves the problem of a cloud against itself: the averaged iteration f ← f + ω(λ softmin f - f) converges in a few steps where the cross problem
 // needs hundreds (Feydy et al. 2019, eq. 25, with ω = ½). p.B is p.A. The plan of such potentials is symmetric.
 func SolveSelf(ctx context.Context, p Problem, o Options) (*Solution, error) {
-	path, err := NewSelfPath(ctx, p, o.Tolerance)
-	if err != nil {
-		return nil, err
-	}
+	path := NewSelfPath(p, o.Tolerance)
 	return path.SolveSelf(ctx, o)
 }
 
@@ -44,7 +42,8 @@ func (s *Path) SolveSelf(ctx context.Context, o Options) (*Solution, error) {
 		}
 		s.iterations++
 		if missed <= o.Tolerance || s.iterations >= o.MaxIterations {
-			return s.selfSolution(missed, o), nil
+			copy(s.v, s.u)
+			return s.solution(ctx, missed, o)
 		}
 		omega = firstAverage
 		if missed < nearError && missed < 0.9*before {
@@ -70,7 +69,9 @@ func (s *Path) SolveSelf(ctx context.Context, o Options) (*Solution, error) {
 func (s *Path) averageSums(ctx context.Context) (missed float64, err error) {
 	_, err = s.kernel.pass(ctx, pass{y: floats.MulTo(s.y, s.A.W, s.u), x: func(lo, hi int, sums, _ []float64) bool {
 		for i := lo; i < hi; i++ {
-			s.ratio[i] = s.u[i] * sums[i-lo]
+			if s.ratio[i] = 1; s.A.W[i] > 0 {
+				s.ratio[i] = s.u[i] * sums[i-lo]
+			}
 		}
 		return true
 	}})
@@ -95,9 +96,4 @@ func (s *Path) logAverage(ctx context.Context) (err error) {
 	blend(s.f, soft, firstAverage, s.damping(s.Epsilon))
 	copy(s.g, s.f)
 	return err
-}
-
-func (s *Path) selfSolution(missed float64, o Options) *Solution {
-	copy(s.v, s.u)
-	return s.solution(missed, o)
 }

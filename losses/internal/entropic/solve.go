@@ -19,6 +19,7 @@ type Solution struct {
 	Iterations    int       // annealing included; one reads every pair once, or twice, for both potentials
 	MarginalError float64   // |P1 - a|₁ or that of the columns, whichever is larger, relative to the mass; unbalanced: |P1 - a e^{-f/ρ}|₁
 	Converged     bool      // MarginalError <= Options.Tolerance
+	Strategy      string    // how it was computed, for people
 
 	plan *scaling // nil: the potentials came from elsewhere
 }
@@ -31,24 +32,21 @@ type Path struct {
 }
 
 // NewPath starts from the potentials of a temperature without end. The tolerance is the least that will be asked of a marginal error, the temperature of p the
-// lowest. The error is the context's.
-func NewPath(_ context.Context, p Problem, tolerance float64) (*Path, error) {
-	s := &Path{scaling: newScaling(p, newKernel(p, tolerance))}
+// lowest.
+func NewPath(p Problem, tolerance float64) *Path {
+	f := p.frame()
+	s := &Path{scaling: newScaling(p, f, newKernel(p, f, tolerance, true))}
 	if p.balanced() {
-		center := Mean(p.B)
-		copy(s.f, costsTo(p.Cost, p.A, center))
-		copy(s.g, costsTo(p.Cost, p.B, center))
+		copy(s.f, f.rx)
+		copy(s.g, f.ry)
 	}
-	return s, nil
+	return s
 }
 
 // Solve runs Sinkhorn's iterations: annealing by halves from the mean cost down to ε, then steps of Newton's method, or over-relaxed sweeps, until the measured
 // marginal error is within the tolerance. The error is the context's.
 func Solve(ctx context.Context, p Problem, o Options) (*Solution, error) {
-	path, err := NewPath(ctx, p, o.Tolerance)
-	if err != nil {
-		return nil, err
-	}
+	path := NewPath(p, o.Tolerance)
 	return path.SolveCross(ctx, o)
 }
 
@@ -79,8 +77,7 @@ const (
 // anneal solves the problem roughly at temperatures that fall by halves to twice ε, from a part of the mean cost: that saves the iterations that a cold start spends on
 // carrying mass across the cloud (Schmitzer 2019, section 3.2).
 func (s *Path) anneal(ctx context.Context, epsilon float64, o Options) error {
-	center := Mean(s.B)
-	mean := MeanCost(s.Cost, s.A, center) + MeanCost(s.Cost, s.B, center)
+	mean := s.frame.meanCost(s.Problem)
 	if !(firstTemperature*mean > epsilon) {
 		return nil
 	}
@@ -147,11 +144,11 @@ func (s *Path) Solve(ctx context.Context, epsilon float64, o Options) (*Solution
 	}
 	for try := 0; s.balanced() && try < 2 && s.iterations < o.MaxIterations-1; try++ {
 		missed, done, err := s.climb(ctx, o)
-		if done && err == nil {
-			err = s.fillColumns(ctx)
+		if err != nil {
+			return nil, err
 		}
-		if done || err != nil {
-			return s.solution(missed, o), err
+		if done {
+			return s.solution(ctx, missed, o)
 		}
 		if err := s.restart(ctx); err != nil {
 			return nil, err
@@ -159,10 +156,16 @@ func (s *Path) Solve(ctx context.Context, epsilon float64, o Options) (*Solution
 	}
 	if s.iterations >= o.MaxIterations {
 		missed, err := s.measureRows(ctx)
-		return s.solution(missed, o), err
+		if err != nil {
+			return nil, err
+		}
+		return s.solution(ctx, missed, o)
 	}
 	missed, err := s.relaxed(ctx, o)
-	return s.solution(missed, o), err
+	if err != nil {
+		return nil, err
+	}
+	return s.solution(ctx, missed, o)
 }
 
 // climb is Newton's method. done is false where it got stuck.
@@ -175,23 +178,6 @@ func (s *Path) climb(ctx context.Context, o Options) (missed float64, done bool,
 	}
 	s.iterations = n.iterations
 	return n.missed, ok, err
-}
-
-// fillColumns makes the potential of columns without weight, which no iteration moved, what it is of the rest.
-func (s *Path) fillColumns(ctx context.Context) error {
-	if floats.Min(s.B.W) > 0 {
-		return nil
-	}
-	_, err := s.kernel.pass(ctx, pass{columns: s.columns, x: func(lo, hi int, _, x []float64) bool {
-		floats.MulTo(x, s.A.W[lo:hi], s.u[lo:hi])
-		return true
-	}})
-	for j, b := range s.B.W {
-		if b == 0 && s.columns[j] > 0 {
-			s.v[j] = 1 / s.columns[j]
-		}
-	}
-	return err
 }
 
 // relaxed takes over-relaxed sweeps (Thibault, Chizat, Dossal, Papadakis 2017).
@@ -238,10 +224,11 @@ func (s *Path) restart(ctx context.Context) error {
 	return s.absorb(ctx, s.Epsilon)
 }
 
-// solution is where the path stands.
-func (s *Path) solution(missed float64, o Options) *Solution {
-	f, g := s.potentials()
-	return &Solution{F: f, G: g, Iterations: s.iterations, MarginalError: missed, Converged: missed <= o.Tolerance, plan: s.scaling}
+// solution is where the path stands. The error is the context's.
+func (s *Path) solution(ctx context.Context, missed float64, o Options) (*Solution, error) {
+	f, g, err := s.potentials(ctx)
+	return &Solution{F: f, G: g, Iterations: s.iterations, MarginalError: missed, Converged: missed <= o.Tolerance, Strategy: s.kernel.strategy(),
+		plan: s.scaling}, err
 }
 
 // marginalError is |P1 - a e^{-f/ρ}|₁ relative to the mass, from the potential and its softmin: (P1)_i = a_i exp((f_i - softmin_i)/ε).

@@ -97,10 +97,7 @@ func TestRelaxationHalvesTheIterations(t *testing.T) {
 
 // sweeps counts the sweeps that the rows take to miss no more than the tolerance.
 func sweeps(t *testing.T, p Problem, tolerance float64, omega func(*relaxation, float64) float64) int {
-	path, err := NewPath(t.Context(), p, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	path := NewPath(p, 0)
 	r, next := newRelaxation(), 1.0
 	for epsilon := 1.6; path.iterations < 5000; {
 		epsilon = max(p.Epsilon, epsilon/2)

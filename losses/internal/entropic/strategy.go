@@ -19,38 +19,33 @@ const (
 //   - the kernel is in binary32, unless the tolerance is too small for that; then everything is in binary64;
 //   - the exponents behind its entries are in binary32 only where the clouds came in it and rounding is well below the tolerance;
 //   - it is stored where it fits a static budget; else its entries are written anew for every pass.
-func newKernel(p Problem, tolerance float64) kernel {
-	return newKernelOf(p, tolerance, true)
-}
-
-// newKernelOf may not store.
-func newKernelOf(p Problem, tolerance float64, mayStore bool) kernel {
+func newKernel(p Problem, f *frame, tolerance float64, mayStore bool) kernel {
 	switch {
 	case tolerance < narrowTolerance:
-		return denseOf[float64](p, powersOf[float64](p), mayStore)
-	case p.single(tolerance):
-		return denseOf[float32](p, powersOf[float32](p), mayStore)
+		return denseOf[float64](p, powersOf[float64](p, f), mayStore)
+	case p.single(f, tolerance):
+		return denseOf[float32](p, powersOf[float32](p, f), mayStore)
 	}
-	return denseOf[float32](p, narrowPowersOf(p), mayStore)
+	return denseOf[float32](p, narrowPowersOf(p, f), mayStore)
 }
 
 // newSelfKernel is newKernel for a cloud against itself: where it is stored, by half.
-func newSelfKernel(p Problem, tolerance float64) kernel {
+func newSelfKernel(p Problem, f *frame, tolerance float64) kernel {
 	switch {
 	case tolerance < narrowTolerance:
-		return symmetricOf[float64](p, powersOf[float64](p))
-	case p.single(tolerance):
-		return symmetricOf[float32](p, powersOf[float32](p))
+		return symmetricOf[float64](p, powersOf[float64](p, f))
+	case p.single(f, tolerance):
+		return symmetricOf[float32](p, powersOf[float32](p, f))
 	}
-	return symmetricOf[float32](p, narrowPowersOf(p))
+	return symmetricOf[float32](p, narrowPowersOf(p, f))
 }
 
-func powersOf[T vec.Float](p Problem) entries[T] {
-	return powers[T]{newExponents(newPoints[T](p.Cost, p.A, p.B, Mean(p.B)))}
+func powersOf[T vec.Float](p Problem, f *frame) entries[T] {
+	return powers[T]{newExponents(newPoints[T](p, f))}
 }
 
-func narrowPowersOf(p Problem) entries[float32] {
-	return narrowPowers{newExponents(newPoints[float64](p.Cost, p.A, p.B, Mean(p.B)))}
+func narrowPowersOf(p Problem, f *frame) entries[float32] {
+	return narrowPowers{newExponents(newPoints[float64](p, f))}
 }
 
 func denseOf[K vec.Float](p Problem, e entries[K], mayStore bool) kernel {
@@ -65,13 +60,11 @@ func symmetricOf[K vec.Float](p Problem, e entries[K]) kernel {
 }
 
 // single reports whether exponents can be computed in binary32: in products of lengths up to the largest, whose rounding is random.
-func (p Problem) single(tolerance float64) bool {
+func (p Problem) single(f *frame, tolerance float64) bool {
 	if !p.A.Single || !p.B.Single {
 		return false
 	}
-	center := Mean(p.B)
-	r := max(largest(costsTo(p.Cost, p.A, center)), largest(costsTo(p.Cost, p.B, center)))
-	return 2*r*math.Log2E/p.Epsilon*unitOf[float32]() <= singleError*tolerance
+	return 2*max(largest(f.rx), largest(f.ry))*math.Log2E/p.Epsilon*unitOf[float32]() <= singleError*tolerance
 }
 
 // newLogPairs is the problem in the log domain.

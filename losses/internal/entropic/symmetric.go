@@ -54,8 +54,6 @@ func (k *symmetric[K]) cheap() bool { return false }
 
 func (k *symmetric[K]) symmetric() bool { return true }
 
-func (k *symmetric[K]) radii() (rows, columns float64) { return k.entries.radii() }
-
 func (k *symmetric[K]) smallest() float64 { return smallestOf[K]() }
 
 func (k *symmetric[K]) strategy() string { return k.entries.format() + ", half of it stored" }

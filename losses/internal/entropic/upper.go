@@ -30,7 +30,7 @@ func (c *certificate) upper(ctx context.Context) (float64, error) {
 	m, eta := c.A.Mass, c.sum
 	e, e1 := missing(c.A.W, q.rows), missing(c.B.W, q.columns)
 	d := max(floats.Sum(e), floats.Sum(e1)) + 2*eta*m
-	rest, restSlack := c.restCost(e, e1, d, eta)
+	rest, restSlack := c.restCost(c.frame, e, e1, d, eta)
 	value, size := rest, 0.0
 	for _, s := range []struct{ w, f, scale, q, e []float64 }{{c.A.W, c.f, q.s, q.rows, e}, {c.B.W, c.g, q.t, q.columns, e1}} {
 		for i, w := range s.w {
@@ -116,9 +116,8 @@ func missing(w, q []float64) []float64 {
 
 // restCost is <E,C>, in O((N+M)D), and a bound on its error. For squared distances it comes from moments around a center, for others from the triangle
 // inequality through it.
-func (p Problem) restCost(e, e1 []float64, d, eta float64) (cost, slack float64) {
-	center := Mean(p.B)
-	rx, ry := costsTo(p.Cost, p.A, center), costsTo(p.Cost, p.B, center)
+func (p Problem) restCost(frame *frame, e, e1 []float64, d, eta float64) (cost, slack float64) {
+	center, rx, ry := frame.center, frame.rx, frame.ry
 	cost = floats.Dot(e, rx) + floats.Dot(e1, ry)
 	slack = 4 * eta * p.A.Mass * (floats.Max(rx) + floats.Max(ry))
 	if p.Cost != vec.HalfSquared {

@@ -64,7 +64,7 @@ class Sinkhorn(Term):
         profile: `accurate` (the default) iterates to the tolerance; `geomloss` takes the steps of GeomLoss's
             SamplesLoss and gives its numbers, at a blur of 0.05 where none is given.
         scaling: from one length scale of `geomloss` to the next; 0.5 by default.
-        tolerance: L1 marginal error, relative to the mass, at which iterations stop; 1e-3 by default.
+        tolerance: L1 marginal error, relative to the mass, at which iterations stop; 3e-4 by default.
         gap: in its place, the width of the interval relative to the value.
         without_interval: leaves the interval out, and the time that it takes.
         max_iterations: of each problem; 10,000 by default.
