@@ -5,6 +5,8 @@ import (
 	"math"
 
 	"gonum.org/v1/gonum/floats"
+
+	"kantor/losses/internal/vec"
 )
 
 // newton climbs the semi-dual L(g) = <a, f(g)> + <b, g> of a balanced problem, where f(g) makes the rows exact: its gradient is what the columns miss,
@@ -52,21 +54,25 @@ func (n *newton) rowsExact(ctx context.Context) (ok bool, err error) {
 		return ok, err
 	}
 	n.iterations++
-	n.missed, n.value = 0, 0
+	n.missed = 0
 	for j, b := range n.B.W {
 		n.q[j] = n.y[j] * n.columns[j]
 		n.missed += math.Abs(b - n.q[j])
-		if b > 0 {
-			n.value += b * math.Log(n.v[j])
-		}
-	}
-	for i, a := range n.A.W {
-		if a > 0 {
-			n.value += a * math.Log(n.u[i])
-		}
 	}
 	n.missed /= n.B.Mass
+	n.value = n.meanLog(n.A.W, n.u) + n.meanLog(n.B.W, n.v)
 	return isFinite(n.missed), nil
+}
+
+// meanLog is Σ w log x. Points without weight have an x of 1.
+func (n *newton) meanLog(w, x []float64) float64 {
+	at, logs := n.ratio[:pad(len(x))], n.power[:pad(len(x))]
+	copy(at, x)
+	for i := len(x); i < len(at); i++ {
+		at[i] = 1
+	}
+	vec.LogRow(logs, at)
+	return floats.Dot(w, logs[:len(w)])
 }
 
 // curvature writes (diag(q) + damping - Pᵀ diag(1/a) P) d, plus damping.

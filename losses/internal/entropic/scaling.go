@@ -31,7 +31,7 @@ type scaling struct {
 func newScaling(p Problem, f *frame, k kernel) *scaling {
 	n, m := p.A.N, p.B.N
 	numbers := func(n int) []float64 { return make([]float64, n) }
-	scratch := max((n+rowBlock-1)/rowBlock*vec.Pad, pad(m))
+	scratch := max((n+rowBlock-1)/rowBlock*vec.Pad, pad(n), pad(m))
 	return &scaling{Problem: p, frame: f, kernel: k, f: numbers(n), g: numbers(m), scalings: scalings{ones(n), ones(m)}, y: numbers(m), columns: numbers(m),
 		errors: numbers(n), ratio: numbers(scratch), power: numbers(scratch), old: scalings{numbers(n), numbers(m)}}
 }
@@ -66,7 +66,9 @@ func (s *scaling) settle() {
 // addLogs moves scalings into potentials.
 func addLogs(f, u []float64, epsilon float64) {
 	for i, v := range u {
-		f[i] += epsilon * math.Log(v)
+		if v != 1 {
+			f[i] += epsilon * math.Log(v)
+		}
 	}
 	setOnes(u)
 }
