@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 
@@ -86,7 +85,7 @@ func decodePrior(path string, p *kantorv1.Prior) (losses.Input, error) {
 	return prior, nil
 }
 
-// decodeTensor checks that the bytes are those of the shape before it allocates.
+// decodeTensor checks that the bytes are those of the shape before it allocates. The array may share the bytes' memory; nobody writes to either.
 func decodeTensor(path string, t *kantorv1.Tensor) (losses.Array, error) {
 	if t == nil {
 		return losses.Array{}, badf(path, "is absent, want a tensor")
@@ -134,20 +133,4 @@ func decodeShape(path string, extents []int64) ([]int, int64, error) {
 		shape[i], n = int(extent), n*extent
 	}
 	return shape, n, nil
-}
-
-func float32s(data []byte) []float32 {
-	out := make([]float32, len(data)/4)
-	for i := range out {
-		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
-	}
-	return out
-}
-
-func float64s(data []byte) []float64 {
-	out := make([]float64, len(data)/8)
-	for i := range out {
-		out[i] = math.Float64frombits(binary.LittleEndian.Uint64(data[8*i:]))
-	}
-	return out
 }

@@ -1,14 +1,11 @@
 package server
 
 import (
-	"encoding/binary"
-	"math"
-
 	kantorv1 "kantor/gen/kantor/v1"
 	"kantor/losses"
 )
 
-// encode turns a result into a response, but for the timing and the build.
+// encode turns a result into a response, but for the timing and the build. It takes the result over: tensors may share its memory.
 func encode(r *losses.Result) *kantorv1.EvaluateResponse {
 	response := &kantorv1.EvaluateResponse{Value: r.Value, Gradients: encodeGradients(r.Gradients)}
 	for _, t := range r.Terms {
@@ -118,15 +115,9 @@ func encodeTensor(a losses.Array) *kantorv1.Tensor {
 		t.Shape = append(t.Shape, int64(extent))
 	}
 	if a.F32 != nil {
-		t.Dtype, t.Data = kantorv1.Dtype_DTYPE_FLOAT32, make([]byte, 4*len(a.F32))
-		for i, v := range a.F32 {
-			binary.LittleEndian.PutUint32(t.Data[4*i:], math.Float32bits(v))
-		}
+		t.Dtype, t.Data = kantorv1.Dtype_DTYPE_FLOAT32, bytes32(a.F32)
 		return t
 	}
-	t.Dtype, t.Data = kantorv1.Dtype_DTYPE_FLOAT64, make([]byte, 8*len(a.F64))
-	for i, v := range a.F64 {
-		binary.LittleEndian.PutUint64(t.Data[8*i:], math.Float64bits(v))
-	}
+	t.Dtype, t.Data = kantorv1.Dtype_DTYPE_FLOAT64, bytes64(a.F64)
 	return t
 }

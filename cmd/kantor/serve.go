@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -16,6 +17,10 @@ import (
 
 // stdinGrace is how long a server that ends with its standard input waits for what is open: whoever started it has gone.
 const stdinGrace = time.Second
+
+// ballastBytes are allocated and never touched, so that they take address space only. Go collects garbage when the heap has doubled: an idle server's is a
+// few megabytes, and without the ballast every few requests, and what they allocate, would pay for a collection.
+const ballastBytes = 32 << 20
 
 type serveCommand struct {
 	Listen        string        `default:"127.0.0.1:7443" placeholder:"ADDRESS" help:"HOST:PORT, or unix:PATH for a socket of mode 0600 (${default})."`
@@ -62,6 +67,8 @@ func (c serveCommand) Run(std streams) error {
 	if _, err := fmt.Fprintf(std.stdout, "kantor %s listening on %s\n", versionText(), server.Address(listener)); err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	ballast := make([]byte, ballastBytes)
+	defer runtime.KeepAlive(ballast)
 	return srv.Serve(ctx, listener)
 }
 
