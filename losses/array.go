@@ -104,6 +104,9 @@ func elements(shape []int) int {
 
 // checkFinite names the first of the elements lo to hi that is NaN or infinite.
 func (a Array) checkFinite(path string, lo, hi int) error {
+	if a.F32 != nil && finite(a.F32[lo:hi]) || a.F32 == nil && finite(a.F64[lo:hi]) {
+		return nil
+	}
 	for i := lo; i < hi; i++ {
 		if v := a.At(i); math.IsNaN(v) || math.IsInf(v, 0) {
 			return badf(path, "has %v at %s, want finite numbers", v, a.index(i))

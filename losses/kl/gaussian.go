@@ -71,12 +71,17 @@ type gaussianProblem struct {
 
 // Work implements [losses.Problem].
 func (p *gaussianProblem) Work() losses.Work {
-	return losses.Work{Pairs: float64(p.n * p.d), Iterations: 1, Bytes: int64(8 * p.d)}
+	return losses.Work{Pairs: float64(p.n * p.d), Iterations: 1, Bytes: int64(8 * (p.n + p.priorRows + 1) * p.d)}
 }
 
 // Solve implements [losses.Problem].
 func (p *gaussianProblem) Solve(ctx context.Context, want losses.Want) (losses.TermResult, error) {
-	perDimension, err := p.perDimension(ctx)
+	growth := make([]float64, p.n*p.d)
+	precision := make([]float64, len(p.priorLogVariance))
+	for k, v := range p.priorLogVariance {
+		precision[k] = math.Exp(-v)
+	}
+	perDimension, err := p.perDimension(ctx, precision, growth)
 	if err != nil {
 		return losses.TermResult{}, err
 	}
@@ -90,12 +95,12 @@ func (p *gaussianProblem) Solve(ctx context.Context, want losses.Want) (losses.T
 		extra := losses.NewArray(perDimension, p.d)
 		result.Extras = map[string]losses.Extra{"per_dimension": &extra}
 	}
-	p.addGradients(want, result.Gradients)
+	p.addGradients(want, precision, growth, result.Gradients)
 	return result, nil
 }
 
-// perDimension is the mean over rows, [d].
-func (p *gaussianProblem) perDimension(ctx context.Context) ([]float64, error) {
+// perDimension is the mean over rows, [d]. It leaves the ratios of the variances, less 1, in growth, [n,d]; precision is one over those of the prior.
+func (p *gaussianProblem) perDimension(ctx context.Context, precision, growth []float64) ([]float64, error) {
 	out := make([]float64, p.d)
 	for i := range p.n {
 		if err := ctx.Err(); err != nil {
@@ -106,25 +111,33 @@ func (p *gaussianProblem) perDimension(ctx context.Context) ([]float64, error) {
 			delta, gap := p.mean[i*p.d+j]-p.priorMean[q+j], p.logVariance[i*p.d+j]-p.priorLogVariance[q+j]
 			quadratic := 0.0 // where the means agree, also at a prior variance that underflows: not 0·Inf
 			if delta != 0 {
-				quadratic = delta * delta * math.Exp(-p.priorLogVariance[q+j])
+				quadratic = delta * delta * precision[q+j]
 			}
-			out[j] += 0.5 * (quadratic + expm2(gap)) / float64(p.n)
+			var beyond float64
+			growth[i*p.d+j], beyond = expm(gap)
+			out[j] += 0.5 * (quadratic + beyond) / float64(p.n)
 		}
 	}
 	return out, nil
 }
 
-// expm2 is e^x - 1 - x. Near 0 its terms cancel, so there it is the series ½x²(1 + x/3(1 + x/4(…))), whose 12 factors reach binary64 for |x| < ½.
-func expm2(x float64) float64 {
+// expm is e^x - 1 and e^x - 1 - x. Near 0 the terms of the second cancel, so there it is the series ½x²(1 + x/3(1 + x/4(…))), whose 12 factors reach
+// binary64 for |x| < ½; and the first is x more, which saves an exponential.
+func expm(x float64) (less1, less2 float64) {
 	if math.Abs(x) >= 0.5 {
-		return math.Expm1(x) - x
+		less1 = math.Expm1(x)
+		return less1, less1 - x
 	}
 	sum := 1.0
-	for k := 14.0; k >= 3; k-- {
-		sum = 1 + sum*x/k
+	for k := len(reciprocals) - 1; k >= 0; k-- {
+		sum = 1 + sum*x*reciprocals[k]
 	}
-	return 0.5 * x * x * sum
+	less2 = 0.5 * x * x * sum
+	return x + less2, less2
 }
+
+// reciprocals are those of 3 to 14: a product takes a fifth of a quotient's time.
+var reciprocals = [...]float64{1. / 3, 1. / 4, 1. / 5, 1. / 6, 1. / 7, 1. / 8, 1. / 9, 1. / 10, 1. / 11, 1. / 12, 1. / 13, 1. / 14}
 
 // priorRow is where the prior of row i starts.
 func (p *gaussianProblem) priorRow(i int) int {
@@ -135,7 +148,7 @@ func (p *gaussianProblem) priorRow(i int) int {
 }
 
 // addGradients adds what is wanted. An input that is both posterior and prior gets the sum.
-func (p *gaussianProblem) addGradients(want losses.Want, into map[losses.Ref][]float64) {
+func (p *gaussianProblem) addGradients(want losses.Want, precision, growth []float64, into map[losses.Ref][]float64) {
 	slot := func(input, field string, n int) []float64 {
 		ref := losses.Ref{Input: input, Field: field}
 		if !want.Gradients[ref] {
@@ -153,15 +166,15 @@ func (p *gaussianProblem) addGradients(want losses.Want, into map[losses.Ref][]f
 		q := p.priorRow(i)
 		for j := range p.d {
 			k := i*p.d + j
-			delta, gap := p.mean[k]-p.priorMean[q+j], p.logVariance[k]-p.priorLogVariance[q+j]
+			delta := p.mean[k] - p.priorMean[q+j]
 			pull := 0.0 // (μ-m)/variance; as in perDimension, never 0·Inf
 			if delta != 0 {
-				pull = delta * math.Exp(-p.priorLogVariance[q+j])
+				pull = delta * precision[q+j]
 			}
 			addAt(gMean, k, scale*pull)
-			addAt(gLogVariance, k, scale*0.5*math.Expm1(gap))
+			addAt(gLogVariance, k, scale*0.5*growth[k])
 			addAt(gPriorMean, q+j, -scale*pull)
-			addAt(gPriorLogVariance, q+j, -scale*0.5*(delta*pull+math.Expm1(gap)))
+			addAt(gPriorLogVariance, q+j, -scale*0.5*(delta*pull+growth[k]))
 		}
 	}
 }
