@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -130,6 +131,7 @@ func New(config Config) (*Server, error) {
 
 func (s *Server) options() []grpc.ServerOption {
 	unary, stream := s.interceptors()
+	memory := &buffers{}
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(s.config.MessageBytes),
 		grpc.MaxSendMsgSize(s.config.MessageBytes),
@@ -140,6 +142,8 @@ func (s *Server) options() []grpc.ServerOption {
 		grpc.InitialConnWindowSize(connectionWindow),
 		grpc.ReadBufferSize(connectionBufferSize),
 		grpc.WriteBufferSize(connectionBufferSize),
+		grpc.ForceServerCodecV2(codec{memory}),
+		experimental.BufferPool(memory),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minClientPing, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTimeout, Time: pingInterval, Timeout: pingTimeout}),
 		// A handler's goroutines end with it, so nothing computes after Serve has returned.
