@@ -88,8 +88,9 @@ func (e *Evaluation) Work() Work {
 }
 
 // Evaluate computes. Gradients accumulate in binary64 in the order of the terms, in each in the order of the problems, and are rounded once. The only error
-// is the context's.
+// is the context's. Evaluations at the same time share the processors evenly, however large they are.
 func (e *Evaluation) Evaluate(ctx context.Context) (*Result, error) {
+	ctx = parallel.Request(ctx)
 	result := &Result{Gradients: map[Ref]Array{}}
 	sums := map[Ref][]float64{}
 	for r, target := range e.gradients {

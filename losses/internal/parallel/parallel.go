@@ -5,7 +5,6 @@ package parallel
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -20,22 +19,26 @@ var tiles atomic.Int64
 // Tiles is the number of tiles that were started by this process.
 func Tiles() int64 { return tiles.Load() }
 
-// Gate says whether work may go on. A loop inside a tile that is longer than TileCost asks it again.
+// Gate says whether work may go on. A loop inside a tile that is longer than TileCost asks it again. It belongs to the goroutine that the body runs on.
 type Gate struct {
-	ctx    context.Context
-	closed atomic.Bool
+	run  *run
+	held bool // this goroutine holds a slot
+	used bool // and has computed a tile with it
 }
 
-// Open counts a tile and reports whether it may be computed.
+// Open counts a tile and reports whether it may be computed. Other requests may have their turn before it returns.
 func (g *Gate) Open() bool {
-	if g.closed.Load() {
-		return false
+	if g.used && g.held && slots.waiting.Load() > 0 {
+		g.held = slots.yield(g.run) // unless the context ended, of which the next line
 	}
-	if g.ctx.Err() != nil {
-		g.closed.Store(true)
+	if g.run.ctx.Err() != nil {
+		g.run.closed.Store(true)
+	}
+	if g.run.closed.Load() {
 		return false
 	}
 	tiles.Add(1)
+	g.used = true
 	return true
 }
 
@@ -43,7 +46,7 @@ func (g *Gate) Open() bool {
 // its own rows only. The error is the context's.
 func Rows(ctx context.Context, n, costPerRow int, body func(lo, hi int, gate *Gate)) error {
 	tile := max(1, TileCost/max(1, costPerRow))
-	return run(ctx, (n+tile-1)/tile, func(i int, gate *Gate) { body(i*tile, min(n, (i+1)*tile), gate) })
+	return loop(ctx, (n+tile-1)/tile, func(i int, gate *Gate) { body(i*tile, min(n, (i+1)*tile), gate) })
 }
 
 // maxGroups bounds the partial sums of Groups.
@@ -56,21 +59,23 @@ func GroupCount(n int) int { return min(n, maxGroups) }
 // between its tiles.
 func Groups(ctx context.Context, n int, body func(group, lo, hi int, gate *Gate)) error {
 	count := GroupCount(n)
-	return run(ctx, count, func(i int, gate *Gate) { body(i, i*n/count, (i+1)*n/count, gate) })
+	return loop(ctx, count, func(i int, gate *Gate) { body(i, i*n/count, (i+1)*n/count, gate) })
 }
 
 // Do calls body on this goroutine, for work that cannot be cut into tiles and asks the gate itself.
 func Do(ctx context.Context, body func(gate *Gate)) error {
-	return run(ctx, 1, func(_ int, gate *Gate) { body(gate) })
+	return loop(ctx, 1, func(_ int, gate *Gate) { body(gate) })
 }
 
-// Each calls body for 0..n at once, for work that runs in parallel inside as well, and returns the first error by number.
+// Each calls body for 0..n at once, for work that runs in parallel inside as well, and returns the first error by number. Its bodies hold no slot while the
+// loops inside wait for theirs: what takes long belongs into such a loop, or into Do.
 func Each(ctx context.Context, n int, body func(i int) error) error { return AtMost(ctx, n, n, body) }
 
 // AtMost is Each with at most that many at once, for work that takes memory while it runs.
 func AtMost(ctx context.Context, most, n int, body func(i int) error) error {
 	errs := make([]error, n)
-	if err := runOn(ctx, most, n, func(i int, _ *Gate) { errs[i] = body(i) }); err != nil {
+	r := &run{ctx: ctx, count: n, body: func(i int, _ *Gate) { errs[i] = body(i) }}
+	if err := r.on(min(Slots(), most)); err != nil {
 		return err
 	}
 	for _, err := range errs {
@@ -81,44 +86,67 @@ func AtMost(ctx context.Context, most, n int, body func(i int) error) error {
 	return nil
 }
 
-// run calls body for 0..count on as many goroutines as there are processors. A panic in one of them is raised again where run was called, so that whoever
-// recovers there sees it.
-func run(ctx context.Context, count int, body func(i int, gate *Gate)) error {
-	return runOn(ctx, count, count, body)
+// loop calls body for 0..count on as many goroutines as there are slots, each of which holds one while it computes. A body calls no loop of this package:
+// it would wait for slots with one in its hand.
+func loop(ctx context.Context, count int, body func(i int, gate *Gate)) error {
+	r := &run{ctx: ctx, count: count, body: body, request: requestOf(ctx), slots: Slots()}
+	return r.on(r.slots)
 }
 
-// runOn is run on at most that many goroutines.
-func runOn(ctx context.Context, most, count int, body func(i int, gate *Gate)) error {
-	gate := &Gate{ctx: ctx}
-	var next atomic.Int64
-	var crash atomic.Pointer[string]
-	work := func() {
-		defer func() {
-			if r := recover(); r != nil {
-				text := fmt.Sprintf("%v\n%s", r, debug.Stack())
-				crash.CompareAndSwap(nil, &text)
-				gate.closed.Store(true)
-			}
-		}()
-		for {
-			i := int(next.Add(1)) - 1
-			if i >= count || !gate.Open() {
-				return
-			}
-			body(i, gate)
-		}
+// run is one loop while it runs.
+type run struct {
+	ctx     context.Context
+	count   int
+	body    func(i int, gate *Gate)
+	request *request // nil: the bodies hold no slots
+	slots   int      // of the pool
+
+	next   atomic.Int64
+	closed atomic.Bool // no more tiles
+	crash  atomic.Pointer[string]
+}
+
+// over reports whether no tile is left to begin.
+func (r *run) over() bool { return r.closed.Load() || int(r.next.Load()) >= r.count }
+
+// on runs the loop on at most that many goroutines, this one among them. A panic in one of them is raised again here, so that whoever recovers here sees
+// it.
+func (r *run) on(most int) error {
+	var others sync.WaitGroup
+	for range min(most, r.count) - 1 {
+		others.Go(r.work)
 	}
-	if workers := min(runtime.GOMAXPROCS(0), most, count); workers > 1 {
-		var wait sync.WaitGroup
-		for range workers {
-			wait.Go(work)
-		}
-		wait.Wait()
-	} else {
-		work()
-	}
-	if text := crash.Load(); text != nil {
+	r.work()
+	others.Wait()
+	if text := r.crash.Load(); text != nil {
 		panic(*text)
 	}
-	return ctx.Err()
+	return r.ctx.Err()
+}
+
+// work computes tiles until none is left.
+func (r *run) work() {
+	gate := &Gate{run: r}
+	if r.request != nil {
+		if gate.held = slots.acquire(r); !gate.held {
+			return
+		}
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			text := fmt.Sprintf("%v\n%s", p, debug.Stack())
+			r.crash.CompareAndSwap(nil, &text)
+			r.closed.Store(true)
+		}
+		if gate.held {
+			slots.release(r)
+		}
+	}()
+	for {
+		i := int(r.next.Add(1)) - 1
+		if i >= r.count || !gate.Open() {
+			return
+		}
+		r.body(i, gate)
+	}
 }
