@@ -8,6 +8,7 @@ import (
 	"gonum.org/v1/gonum/floats"
 
 	"kantor/losses"
+	"kantor/losses/internal/parallel"
 )
 
 // Gaussian is KL(posterior, prior) of Gaussians with diagonal covariance: the sum over dimensions, the mean over rows, which is the convention of the
@@ -78,15 +79,18 @@ func (p *gaussianProblem) Work() losses.Work {
 func (p *gaussianProblem) Solve(ctx context.Context, want losses.Want) (losses.TermResult, error) {
 	growth := make([]float64, p.n*p.d)
 	precision := make([]float64, len(p.priorLogVariance))
-	for k, v := range p.priorLogVariance {
-		precision[k] = math.Exp(-v)
-	}
-	perDimension, err := p.perDimension(ctx, precision, growth)
+	perDimension := make([]float64, p.d)
+	gradients := map[losses.Ref][]float64{}
+	err := parallel.Do(ctx, func(gate *parallel.Gate) {
+		if p.perDimension(gate, precision, growth, perDimension) {
+			p.addGradients(gate, want, precision, growth, gradients)
+		}
+	})
 	if err != nil {
 		return losses.TermResult{}, err
 	}
 	value := floats.Sum(perDimension)
-	result := losses.TermResult{Outcomes: []losses.Outcome{{Value: value}}, Gradients: map[losses.Ref][]float64{}}
+	result := losses.TermResult{Outcomes: []losses.Outcome{{Value: value}}, Gradients: gradients}
 	if math.IsInf(value, 1) {
 		result.Warnings = []losses.Warning{{Code: losses.InfiniteValue,
 			Message: "the divergence overflows binary64: a variance or the distance of the means is out of proportion to the prior's variance"}}
@@ -95,18 +99,37 @@ func (p *gaussianProblem) Solve(ctx context.Context, want losses.Want) (losses.T
 		extra := losses.NewArray(perDimension, p.d)
 		result.Extras = map[string]losses.Extra{"per_dimension": &extra}
 	}
-	p.addGradients(want, precision, growth, result.Gradients)
 	return result, nil
 }
 
-// perDimension is the mean over rows, [d]. It leaves the ratios of the variances, less 1, in growth, [n,d]; precision is one over those of the prior.
-func (p *gaussianProblem) perDimension(ctx context.Context, precision, growth []float64) ([]float64, error) {
-	out := make([]float64, p.d)
+// elementCost is the work of an element, in units of [parallel.TileCost].
+const elementCost = 32
+
+// rows calls body for every row, and asks the gate between tiles. It reports whether it came to the end.
+func (p *gaussianProblem) rows(gate *parallel.Gate, body func(i int)) bool {
+	done := 0
 	for i := range p.n {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+		if done += p.d * elementCost; done > parallel.TileCost {
+			if !gate.Open() {
+				return false
+			}
+			done = 0
 		}
+		body(i)
+	}
+	return true
+}
+
+// perDimension adds the mean over rows to out, [d], unless the gate closes. It leaves the ratios of the variances, less 1, in growth, [n,d], and one over
+// the prior's in precision, [priorRows,d].
+func (p *gaussianProblem) perDimension(gate *parallel.Gate, precision, growth, out []float64) bool {
+	return p.rows(gate, func(i int) {
 		q := p.priorRow(i)
+		if i == 0 || p.priorRows > 1 {
+			for j := range p.d {
+				precision[q+j] = math.Exp(-p.priorLogVariance[q+j])
+			}
+		}
 		for j := range p.d {
 			delta, gap := p.mean[i*p.d+j]-p.priorMean[q+j], p.logVariance[i*p.d+j]-p.priorLogVariance[q+j]
 			quadratic := 0.0 // where the means agree, also at a prior variance that underflows: not 0·Inf
@@ -117,8 +140,7 @@ func (p *gaussianProblem) perDimension(ctx context.Context, precision, growth []
 			growth[i*p.d+j], beyond = expm(gap)
 			out[j] += 0.5 * (quadratic + beyond) / float64(p.n)
 		}
-	}
-	return out, nil
+	})
 }
 
 // expm is e^x - 1 and e^x - 1 - x. Near 0 the terms of the second cancel, so there it is the series ½x²(1 + x/3(1 + x/4(…))), whose 12 factors reach
@@ -148,7 +170,7 @@ func (p *gaussianProblem) priorRow(i int) int {
 }
 
 // addGradients adds what is wanted. An input that is both posterior and prior gets the sum.
-func (p *gaussianProblem) addGradients(want losses.Want, precision, growth []float64, into map[losses.Ref][]float64) {
+func (p *gaussianProblem) addGradients(gate *parallel.Gate, want losses.Want, precision, growth []float64, into map[losses.Ref][]float64) {
 	slot := func(input, field string, n int) []float64 {
 		ref := losses.Ref{Input: input, Field: field}
 		if !want.Gradients[ref] {
@@ -162,7 +184,7 @@ func (p *gaussianProblem) addGradients(want losses.Want, precision, growth []flo
 	gMean, gLogVariance := slot(p.Posterior, "mean", p.n*p.d), slot(p.Posterior, "log_variance", p.n*p.d)
 	gPriorMean, gPriorLogVariance := slot(p.Prior, "mean", p.priorRows*p.d), slot(p.Prior, "log_variance", p.priorRows*p.d)
 	scale := 1 / float64(p.n)
-	for i := range p.n {
+	p.rows(gate, func(i int) {
 		q := p.priorRow(i)
 		for j := range p.d {
 			k := i*p.d + j
@@ -176,7 +198,7 @@ func (p *gaussianProblem) addGradients(want losses.Want, precision, growth []flo
 			addAt(gPriorMean, q+j, -scale*pull)
 			addAt(gPriorLogVariance, q+j, -scale*0.5*(delta*pull+growth[k]))
 		}
-	}
+	})
 }
 
 // addAt adds v to dst[i]; a nil dst is a gradient that nobody wants.
