@@ -67,9 +67,19 @@ func (c serveCommand) Run(std streams) error {
 	if _, err := fmt.Fprintf(std.stdout, "kantor %s listening on %s\n", versionText(), server.Address(listener)); err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	reserveProcessor()
 	ballast := make([]byte, ballastBytes)
 	defer runtime.KeepAlive(ballast)
 	return srv.Serve(ctx, listener)
+}
+
+// reserveProcessor gives Go one processor more than compute at once. Go looks for messages only when one of its processors has nothing to do, or after 10 ms:
+// with all of them computing, a request would wait that long to be read. A processor more than the machine has makes it the kernel that lets a goroutine
+// with a message run beside the others.
+func reserveProcessor() {
+	n := runtime.GOMAXPROCS(0)
+	losses.SetProcessors(n)
+	runtime.GOMAXPROCS(n + 1)
 }
 
 func (c serveCommand) logger(w io.Writer) *slog.Logger {
