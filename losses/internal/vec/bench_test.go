@@ -244,3 +244,44 @@ func benchmarkImages[T Float](b *testing.B) {
 		})
 	}
 }
+
+// Held against 2D/peak + t_exp, with t_exp the time of a pair at D=0.
+func BenchmarkLogSumProducts(b *testing.B) {
+	benchmarkEach(b, benchmarkLogSumProducts[float64], benchmarkLogSumProducts[float32])
+}
+
+func benchmarkLogSumProducts[T Float](b *testing.B) {
+	const rows, columns = 48, 1024
+	scratch := new(Scratch[T])
+	for _, d := range []int{0, 1, 2, 3, 8, 16, 32, 64, 128} {
+		most, sum, x, y, h := make([]T, rows), make([]T, rows), filled[T](rows*d), filled[T](columns*d), filled[T](columns)
+		b.Run(fmt.Sprintf("D=%d", d), func(b *testing.B) {
+			for b.Loop() {
+				LogSumProducts(scratch, most, sum, x, d, y, h)
+			}
+			perSecond(b, rows*columns, "Gpair/s")
+		})
+	}
+}
+
+func BenchmarkSweepProducts(b *testing.B) {
+	benchmarkEach(b, benchmarkSweepProducts[float64], benchmarkSweepProducts[float32])
+}
+
+func benchmarkSweepProducts[T Float](b *testing.B) {
+	const rows, columns = 48, 1024
+	scratch := new(Scratch[T])
+	for _, d := range []int{0, 2, 8, 32, 128} {
+		sums, x, y, h := make([]T, rows), filled[T](rows*d), filled[T](columns*d), filled[T](columns)
+		f, a, column, w := filled[T](rows), filled[T](rows), make([]T, columns), filled[T](columns)
+		for i := range x {
+			x[i] /= 100 // powers within the range
+		}
+		b.Run(fmt.Sprintf("D=%d", d), func(b *testing.B) {
+			for b.Loop() {
+				SweepProducts(scratch, sums, column, x, d, f, a, y, h, w)
+			}
+			perSecond(b, rows*columns, "Gpair/s")
+		})
+	}
+}

@@ -111,7 +111,7 @@ func TestChoose(t *testing.T) {
 }
 
 func TestLengthsThatDoNotFitPanic(t *testing.T) {
-	v := make([]float64, 64)
+	v, scratch := make([]float64, 64), new(Scratch[float64])
 	for name, call := range map[string]func(){
 		"not padded":              func() { Sum(v[:33]) },
 		"two lengths":             func() { Dot(v, v[:32]) },
@@ -124,6 +124,11 @@ func TestLengthsThatDoNotFitPanic(t *testing.T) {
 		"too few image weights":   func() { Images(v, 16, v[:3:3], 2, 2, v, 16, 2) },
 		"too few image points":    func() { Images(v, 16, v, 2, 2, v[:31:31], 16, 2) },
 		"narrow of two lengths":   func() { ExpRowNarrow(make([]float32, 32), v, v, 1, 0) },
+		"panels not padded":       func() { LogSumProducts(scratch, v[:1], v[:1], v, 1, v, v[:32]) },
+		"too few panels":          func() { LogSumProducts(scratch, v[:1], v[:1], v, 2, v, v) },
+		"too few panel rows":      func() { LogSumProducts(scratch, v[:2], v[:2], v[:1:1], 1, v, v) },
+		"too few row shifts":      func() { SweepProducts(scratch, v[:2], v, v, 1, v[:1], v[:2], v, v, v) },
+		"too few column sums":     func() { SweepProducts(scratch, v[:2], v[:32], v, 1, v[:2], v[:2], v, v, v) },
 		"too few row weights":     func() { LogSumColumns(v[:32], v[:32], v, 32, 2, 32, v[:1:1], 1) },
 	} {
 		func() {
@@ -139,6 +144,7 @@ func TestLengthsThatDoNotFitPanic(t *testing.T) {
 
 func TestKernelsDoNotAllocate(t *testing.T) {
 	each(t, func(t *testing.T) {
+		scratch := new(Scratch[float64])
 		a, b, c, narrow := make([]float64, 64), make([]float64, 64), make([]float64, 64), make([]float32, 64)
 		if n := testing.AllocsPerRun(10, func() {
 			Costs(a, 32, Distance, b, 2, 2, c, 32, 32)
@@ -150,6 +156,8 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 			AddRows(a[:32], b[:2], c, 32)
 			ExpRowNarrow(narrow, a, b, 1, 0)
 			Images(a, 16, b, 2, 2, c, 16, 2)
+			LogSumProducts(scratch, a[:1], a[1:2], b, 1, c, b)
+			SweepProducts(scratch, a[:1], c, b, 1, b[:1], b[:1], b, b, b)
 		}); n != 0 {
 			t.Errorf("%v allocations", n)
 		}

@@ -74,6 +74,16 @@ func squareRowF64AVX2(k []float64, v []float64, s float64)
 //go:noescape
 func imagesF64AVX2(dst []float64, ld int, w []float64, ldw int, rows int, y []float64, d int, count int)
 
+// logSumProductsF64AVX2 is a few rows of LogSumProducts for one instruction set.
+//
+//go:noescape
+func logSumProductsF64AVX2(max []float64, sum []float64, lanes []float64, x []float64, rows int, d int, y []float64, h []float64)
+
+// sweepProductsF64AVX2 is a few rows of SweepProducts for one instruction set.
+//
+//go:noescape
+func sweepProductsF64AVX2(rowSums []float64, colSums []float64, lanes []float64, x []float64, rows int, d int, f []float64, a []float64, y []float64, h []float64, b []float64)
+
 // sumF64AVX2 is sum for one instruction set.
 //
 //go:noescape
@@ -158,6 +168,16 @@ func squareRowF64AVX512(k []float64, v []float64, s float64)
 //
 //go:noescape
 func imagesF64AVX512(dst []float64, ld int, w []float64, ldw int, rows int, y []float64, d int, count int)
+
+// logSumProductsF64AVX512 is a few rows of LogSumProducts for one instruction set.
+//
+//go:noescape
+func logSumProductsF64AVX512(max []float64, sum []float64, lanes []float64, x []float64, rows int, d int, y []float64, h []float64)
+
+// sweepProductsF64AVX512 is a few rows of SweepProducts for one instruction set.
+//
+//go:noescape
+func sweepProductsF64AVX512(rowSums []float64, colSums []float64, lanes []float64, x []float64, rows int, d int, f []float64, a []float64, y []float64, h []float64, b []float64)
 
 // sumF64AVX512 is sum for one instruction set.
 //
@@ -244,6 +264,16 @@ func squareRowF32AVX2(k []float32, v []float32, s float32)
 //go:noescape
 func imagesF32AVX2(dst []float32, ld int, w []float32, ldw int, rows int, y []float32, d int, count int)
 
+// logSumProductsF32AVX2 is a few rows of LogSumProducts for one instruction set.
+//
+//go:noescape
+func logSumProductsF32AVX2(max []float32, sum []float32, lanes []float32, x []float32, rows int, d int, y []float32, h []float32)
+
+// sweepProductsF32AVX2 is a few rows of SweepProducts for one instruction set.
+//
+//go:noescape
+func sweepProductsF32AVX2(rowSums []float32, colSums []float32, lanes []float32, x []float32, rows int, d int, f []float32, a []float32, y []float32, h []float32, b []float32)
+
 // sumF32AVX2 is sum for one instruction set.
 //
 //go:noescape
@@ -328,6 +358,16 @@ func squareRowF32AVX512(k []float32, v []float32, s float32)
 //
 //go:noescape
 func imagesF32AVX512(dst []float32, ld int, w []float32, ldw int, rows int, y []float32, d int, count int)
+
+// logSumProductsF32AVX512 is a few rows of LogSumProducts for one instruction set.
+//
+//go:noescape
+func logSumProductsF32AVX512(max []float32, sum []float32, lanes []float32, x []float32, rows int, d int, y []float32, h []float32)
+
+// sweepProductsF32AVX512 is a few rows of SweepProducts for one instruction set.
+//
+//go:noescape
+func sweepProductsF32AVX512(rowSums []float32, colSums []float32, lanes []float32, x []float32, rows int, d int, f []float32, a []float32, y []float32, h []float32, b []float32)
 
 // sumF32AVX512 is sum for one instruction set.
 //

@@ -53,6 +53,9 @@ type kernels[T Float] struct {
 	addScaled               func(dst []T, a T, x []T)
 	squareRow               func(k, v []T, s T)
 	images                  func(dst []T, ld int, w []T, ldw, rows int, y []T, d, count int)
+	fusedRows               int // of the two below
+	logSumProducts          func(max, sum, lanes, x []T, rows, d int, y, h []T)
+	sweepProducts           func(rowSums, colSums, lanes, x []T, rows, d int, f, a, y, h, b []T)
 	sum, maxOf              func(x []T) T
 }
 
@@ -91,8 +94,9 @@ func genericKernels[T Float]() kernels[T] {
 		expRow:     genericExpRow[T],
 		linearRows: 1, dotBlock: genericDotBlock[T], dot: genericDot[T],
 		addRows: genericAddRows[T], addScaled: genericAddScaled[T], squareRow: genericSquareRow[T],
-		images: genericImages[T],
-		sum:    genericSum[T], maxOf: genericMaxOf[T],
+		images:    genericImages[T],
+		fusedRows: 1, logSumProducts: genericLogSumProducts[T], sweepProducts: genericSweepProducts[T],
+		sum: genericSum[T], maxOf: genericMaxOf[T],
 	}
 }
 

@@ -26,8 +26,9 @@ func avx512() implementation {
 			expRow: expRowF64AVX512, logRow: logRowF64AVX512,
 			linearRows: 4, dotBlock: dotBlockF64AVX512, dot: dotF64AVX512,
 			addRows: addRowsF64AVX512, addScaled: addScaledF64AVX512, squareRow: squareRowF64AVX512,
-			images: imagesF64AVX512,
-			sum:    sumF64AVX512, maxOf: maxOfF64AVX512,
+			images:    imagesF64AVX512,
+			fusedRows: 6, logSumProducts: logSumProductsF64AVX512, sweepProducts: sweepProductsF64AVX512,
+			sum: sumF64AVX512, maxOf: maxOfF64AVX512,
 		},
 		f32: kernels[float32]{
 			costRows: 6, costsBlock: costsBlockF32AVX512, costs: costsF32AVX512,
@@ -36,8 +37,9 @@ func avx512() implementation {
 			expRow: expRowF32AVX512, expRowNarrow: expRowNarrowF32AVX512,
 			linearRows: 4, dotBlock: dotBlockF32AVX512, dot: dotF32AVX512,
 			addRows: addRowsF32AVX512, addScaled: addScaledF32AVX512, squareRow: squareRowF32AVX512,
-			images: imagesF32AVX512,
-			sum:    sumF32AVX512, maxOf: maxOfF32AVX512,
+			images:    imagesF32AVX512,
+			fusedRows: 6, logSumProducts: logSumProductsF32AVX512, sweepProducts: sweepProductsF32AVX512,
+			sum: sumF32AVX512, maxOf: maxOfF32AVX512,
 		},
 	}
 }
@@ -52,8 +54,9 @@ func avx2() implementation {
 			expRow: expRowF64AVX2, logRow: logRowF64AVX2,
 			linearRows: 2, dotBlock: dotBlockF64AVX2, dot: dotF64AVX2,
 			addRows: addRowsF64AVX2, addScaled: addScaledF64AVX2, squareRow: squareRowF64AVX2,
-			images: imagesF64AVX2,
-			sum:    sumF64AVX2, maxOf: maxOfF64AVX2,
+			images:    imagesF64AVX2,
+			fusedRows: 3, logSumProducts: logSumProductsF64AVX2, sweepProducts: sweepProductsF64AVX2,
+			sum: sumF64AVX2, maxOf: maxOfF64AVX2,
 		},
 		f32: kernels[float32]{
 			costRows: 2, costsBlock: costsBlockF32AVX2, costs: costsF32AVX2,
@@ -62,8 +65,9 @@ func avx2() implementation {
 			expRow: expRowF32AVX2, expRowNarrow: expRowNarrowF32AVX2,
 			linearRows: 2, dotBlock: dotBlockF32AVX2, dot: dotF32AVX2,
 			addRows: addRowsF32AVX2, addScaled: addScaledF32AVX2, squareRow: squareRowF32AVX2,
-			images: imagesF32AVX2,
-			sum:    sumF32AVX2, maxOf: maxOfF32AVX2,
+			images:    imagesF32AVX2,
+			fusedRows: 3, logSumProducts: logSumProductsF32AVX2, sweepProducts: sweepProductsF32AVX2,
+			sum: sumF32AVX2, maxOf: maxOfF32AVX2,
 		},
 	}
 }

@@ -31,14 +31,17 @@ type exp2 struct {
 	q         []Mem     // coefficients from the constant up
 	registers []vector  // the same in registers, where there is room
 	table     [2]vector // 2^(j/16)
-	low, high vector    // what exponents are clamped to
-	magic     Mem       // what is added to bring the upper digits of an exponent to the low bits
-	adder     vector    // magic in a register
+	low, high Mem       // what exponents are clamped to
+	clamps    [2]vector // the same in registers
+	clampHigh bool
+	direct    bool   // coefficients are read from memory where they are used
+	magic     Mem    // what is added to bring the upper digits of an exponent to the low bits
+	adder     vector // magic in a register
 }
 
 // newExp2 loads the constants. Where exponents are at most the kernel's slack, only the lower clamp is needed.
 func (m *machine) newExp2(clampHigh bool) *exp2 {
-	e := &exp2{machine: m}
+	e := &exp2{machine: m, clampHigh: clampHigh}
 	low, high := -1023.0, 1024.0
 	switch {
 	case m.wide && !m.single:
@@ -64,10 +67,17 @@ func (m *machine) newExp2(clampHigh bool) *exp2 {
 		e.coefficients("exp2c", append([]float64{1}, exp2Double...))
 		e.magic = m.splat("exp2magic", 0x1.8p52+1023)
 	}
-	e.low = m.constant("exp2low", low)
+	e.low, e.high = m.splat("exp2low", low), m.splat("exp2high", high)
+	e.clamps[0] = m.constant("exp2low", low)
 	if clampHigh {
-		e.high = m.constant("exp2high", high)
+		e.clamps[1] = m.constant("exp2high", high)
 	}
+	return e
+}
+
+// inMemory leaves the registers of coefficients and clamps to others.
+func (e *exp2) inMemory() *exp2 {
+	e.registers, e.direct = nil, true
 	return e
 }
 
@@ -150,10 +160,20 @@ func (e *exp2) byShift(t []vector) {
 
 // clamp keeps NaN.
 func (e *exp2) clamp(t vector) {
-	e.max(t, e.low, t)
-	if e.high != nil {
-		e.min(t, e.high, t)
+	low, high := e.clamps[0], e.clamps[1]
+	if e.direct {
+		low = e.vec()
+		e.load(e.low, low)
 	}
+	e.max(t, low, t)
+	if !e.clampHigh {
+		return
+	}
+	if e.direct {
+		high = e.vec()
+		e.load(e.high, high)
+	}
+	e.min(t, high, t)
 }
 
 // polynomial sets p = Σ q_i u^i by Horner's rule, in all vectors side by side.
@@ -166,7 +186,7 @@ func (e *exp2) polynomial(u, p []vector) {
 		var coefficient Op = e.q[c]
 		if e.registers != nil {
 			coefficient = e.registers[c]
-		} else if e.wide && len(u) > 1 {
+		} else if e.wide && len(u) > 1 && !e.direct {
 			v := e.vec()
 			e.load(e.q[c], v)
 			coefficient = v

@@ -33,6 +33,8 @@ func main() {
 		m.addScaled()
 		m.squareRow()
 		m.images()
+		m.logSumProducts()
+		m.sweepProducts()
 		m.sum()
 		m.maxOf()
 		m.peak()
