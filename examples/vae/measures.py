@@ -12,7 +12,8 @@ PRIOR_SAMPLES = 2000
 
 def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Euclidean distances, [N, M]."""
-    return np.linalg.norm(x[:, None] - y[None], axis=-1)
+    out: np.ndarray = np.linalg.norm(x[:, None] - y[None], axis=-1)
+    return out
 
 
 def energy_distance(x: np.ndarray, y: np.ndarray) -> float:

@@ -42,7 +42,7 @@ class Vae(nn.Module):
         )
         # Codes start narrow. From a variance of 1, noise alone matches the prior, and transport would hold it so.
         with torch.no_grad():
-            self.encoder[-1].bias[LATENT:].fill_(START_LOG_VARIANCE)
+            self.encoder[-1].get_parameter("bias")[LATENT:].fill_(START_LOG_VARIANCE)
 
     def encode(self, images: Tensor) -> Codes:
         """Codes of images, [N, pixels]."""
@@ -91,6 +91,6 @@ def train(model: Vae, images: Tensor, regularise: Regulariser, steps: int, seed:
         after = time.perf_counter()
         loss = reconstruction + penalty
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         yield Step(number, loss.item(), reconstruction.item(), time.perf_counter() - start, after - before)

@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
 import model
@@ -55,7 +56,7 @@ def draw(
         axes[1, column].set_title("held-out digits, and below each its reconstruction", fontsize=10)
         axes[2, column].set_title("decoded samples of the prior", fontsize=10)
     handles = [
-        plt.Line2D([], [], marker="o", ls="", color=colour, label=str(digit)) for digit, colour in enumerate(COLOURS)
+        Line2D([], [], marker="o", ls="", color=colour, label=str(digit)) for digit, colour in enumerate(COLOURS)
     ]
     figure.legend(
         handles=handles,
@@ -71,12 +72,14 @@ def draw(
 
 def draw_codes(axes: Axes, z: np.ndarray, labels: np.ndarray) -> None:
     """The codes by colour, with the digit written at the median of its own."""
-    axes.scatter(*z.T, c=[COLOURS[label] for label in labels], s=7, alpha=0.75, linewidths=0)
+    axes.scatter(z[:, 0], z[:, 1], c=[COLOURS[label] for label in labels], s=7, alpha=0.75, linewidths=0)
     for radius in (1, 2):
         axes.add_patch(Circle((0, 0), radius, fill=False, color="black", lw=1, ls="--"))
     for digit, colour in enumerate(COLOURS):
+        x, y = np.median(z[labels == digit], axis=0)
         text = axes.text(
-            *np.median(z[labels == digit], axis=0),
+            x,
+            y,
             str(digit),
             color=colour,
             fontsize=15,

@@ -28,7 +28,7 @@ import picture
 EPSILON = 0.1 * model.LATENT
 
 # The weights are from a handful that were tried, so that all three reconstruct about as well.
-OBJECTIVES = {
+OBJECTIVES: dict[str, kantor.Term | kantor.Objective] = {
     "KL": 0.05 * kantor.GaussianKl("posterior"),
     "Sinkhorn": 2 * kantor.Sinkhorn("codes", "prior", epsilon=EPSILON),
     "both": 2 * kantor.Sinkhorn("codes", "prior", epsilon=EPSILON) + 0.02 * kantor.GaussianKl("posterior"),
@@ -68,7 +68,8 @@ def run(name: str, objective: kantor.Term | kantor.Objective, images: Tensor, st
     criterion = kantor.torch.Loss(objective, client)
 
     def regularise(codes: model.Codes, step: int) -> Tensor:
-        return criterion(inputs_for(objective, codes), seed=step)
+        loss: Tensor = criterion(inputs_for(objective, codes), seed=step)
+        return loss
 
     vae = model.make(images)
     start = time.perf_counter()
@@ -76,7 +77,7 @@ def run(name: str, objective: kantor.Term | kantor.Objective, images: Tensor, st
     for step in model.train(vae, images, regularise, steps):
         in_kantor += step.regulariser_seconds
         in_steps += step.seconds
-        if step.number % max(1, steps // PROGRESS) == 0:
+        if criterion.report and step.number % max(1, steps // PROGRESS) == 0:
             values = "  ".join(f"{term.name} {term.value:7.3f}" for term in criterion.report.terms.values())
             print(
                 f"  {name:8}  step {step.number:5}/{steps}  reconstruction {step.reconstruction:.3f}  {values}",
