@@ -31,6 +31,9 @@ CHECKS: dict[str, tuple[Path, list[str]]] = {
         ["sh", "-c", 'out=$("$(go env GOROOT)"/bin/gofmt -l $(git ls-files "*.go")) && echo "$out" && test -z "$out"'],
     ),
     "go vet": (ROOT, ["go", "vet", "./..."]),
+    # What has no assembly; `make test-system` runs it.
+    "go vet arm64": (ROOT, ["env", "GOOS=linux", "GOARCH=arm64", "go", "vet", "./..."]),
+    "arm64 tests": (ROOT, ["tools/arm64.sh", "--build"]),
     "staticcheck": (ROOT, ["go", "tool", "-modfile=tools/go.mod", "staticcheck", "./..."]),
     "buf lint": (ROOT, [*BUF, "lint"]),
     "buf breaking": (ROOT, [*BUF, "breaking", "proto", "--against", "proto/baseline.binpb"]),
