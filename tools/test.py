@@ -53,6 +53,16 @@ CHECKS: dict[str, tuple[Path, list[str]]] = {
         ],
     ),
     "mypy": (PYTHON_CLIENT, [sys.executable, "-m", "mypy"]),
+    "mypy example": (PYTHON_CLIENT, [sys.executable, "-m", "mypy", "../../examples/vae"]),
+    # Each once, so that they keep running; what they print is of use to no one.
+    "go benchmarks": (
+        ROOT,
+        [
+            "sh",
+            "-c",
+            "out=$(go test -run '^$' -bench . -benchtime 1x -benchmem ./... 2>&1) || { echo \"$out\"; exit 1; }",
+        ],
+    ),
     # With kantor alone, on tiny problems, so that the benchmarks keep running.
     "benchmarks": (ROOT, [sys.executable, "-m", "bench", "--smoke"]),
 }
