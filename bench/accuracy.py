@@ -38,8 +38,10 @@ _SEARCH_SECONDS = 45.0
 _COMPILED = 10_000.0
 _SHORT = 500.0
 
-# Above this size plain iterations, which check the reference, and POT would take longer than everything else.
+# Above these sizes plain iterations, which check the reference, and POT would take longer than everything else, and so
+# would SamplesLoss, which hardly gets there at the smaller ones either.
 _SMALL = 256
+_MIDDLE = 1024
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,9 @@ def _libraries(problem: Problem) -> dict[str, Families]:
     def pot(threshold: float) -> Setting:
         return Setting(f"stopThr {threshold:g}", lambda: peers.pot(problem, threshold))
 
-    libraries = {
-        "OTT": [[_ott(problem, option) for option in family] for family in _ott_families()],
-        "SamplesLoss": [[geomloss(scaling) for scaling in _SCALINGS]],
-    }
+    libraries = {"OTT": [[_ott(problem, option) for option in family] for family in _ott_families()]}
+    if problem.n <= _MIDDLE:
+        libraries["SamplesLoss"] = [[geomloss(scaling) for scaling in _SCALINGS]]
     if problem.n <= _SMALL:
         libraries["POT"] = [[pot(threshold) for threshold in _POT_THRESHOLDS]]
     return libraries
