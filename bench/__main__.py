@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import accuracy, machine, memory, plots, report, rows
+from bench import accuracy, machine, memory, own, plots, report, rows
 from bench.measure import Budget
 from bench.problems import Problem, wide_blur
 from bench.server import running
@@ -118,14 +118,29 @@ def _tasks(full: bool) -> Iterator[Task]:
                 problem = Problem(n, dim, blur)
                 seconds = 60 if n == 256 else 150
                 yield Task(f"same accuracy, {problem}", seconds, partial(accuracy.same_accuracy, problem=problem))
+    problem = Problem(4096, 32, wide_blur(32))
+    yield Task(f"same accuracy, {problem}", 180, partial(accuracy.same_accuracy, problem=problem))
     yield Task("round trip", 4, partial(rows.round_trip, n=64, dim=8))
     yield Task("share of the round trip", 5, partial(rows.share, n=1024, dim=32))
-    for n in (1024, 2048, 4096, 8192, 16384, *((32768, 65536) if full else ())):
-        yield Task(f"growth, N={n}", 5 * (n / 8192) ** 2 + 3, partial(rows.growth, n=n))
+    yield from _own_tasks(1024)
+    for n in (1024, 2048, 4096, 8192, 16384, *((32768,) if full else ()), 65536):
+        yield Task(f"growth, N={n}", 100 * (n / 65536) ** 2 + 3, partial(rows.growth, n=n))
     for n in (1024, 2048, 4096, *((8192, 16384) if full else ())):
         for library in memory.LIBRARIES:
             seconds = 10 * max(1, n / 4096) ** 2
             yield Task(f"memory, {library} N={n}", seconds, partial(rows.memory, library=library, n=n))
+
+
+def _own_tasks(n: int) -> Iterator[Task]:
+    """Instruction sets on the problems of the other rows, and kantor's own benchmarks."""
+    for dim in (2, 32):
+        narrow = Problem(n, dim, 0.05)
+        cases = ((narrow, True), (narrow, False), (Problem(n, dim, wide_blur(dim)), False))
+        for problem, geomloss in cases:
+            name = f"instruction sets, {problem} {'geomloss' if geomloss else 'defaults'}"
+            yield Task(name, 5, partial(own.instruction_sets, problem=problem, geomloss=geomloss))
+    for name in own.commands():
+        yield Task(name, 60, partial(own.from_command, name=name))
 
 
 def _smoke_tasks() -> Iterator[Task]:
@@ -134,6 +149,8 @@ def _smoke_tasks() -> Iterator[Task]:
         yield Task(f"same work, N={n}", 1, partial(rows.same_work, n=n, dim=2))
         yield Task(f"same accuracy, N={n}", 1, partial(accuracy.same_accuracy, problem=Problem(n, 2, 0.5)))
         yield Task(f"growth, N={n}", 1, partial(rows.growth, n=n))
+    problem = Problem(16, 2, 0.5)
+    yield Task("instruction sets", 1, partial(own.instruction_sets, problem=problem, geomloss=True))
     yield Task("round trip", 1, partial(rows.round_trip, n=8, dim=2, calls=50))
     yield Task("share of the round trip", 1, partial(rows.share, n=16, dim=2))
 

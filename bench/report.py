@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from bench import report_accuracy
+from bench import report_accuracy, report_own
 from bench.markdown import milliseconds, percent, ratio, table
 from bench.rows import Row
 
@@ -16,8 +16,12 @@ hand. All libraries compute the value of the Sinkhorn divergence for C = ½|x-y|
 source points, in float32, N points against N: x ~ .7 N(0,I) + .2, y ~ N(0,I). kantor is called from the Python client
 over a Unix socket, round trip included, NumPy arrays in and out; the others in process, on arrays of their own,
 compiled before. Libraries take turns within a row; a time is the median of at least five turns, or of those that a
-minute has room for. **A ratio is the other library's time divided by kantor's: above 1 kantor is faster.**
+minute has room for. Everything ran on the CPU; GPUs are not measured. **A ratio is the other library's time divided by
+kantor's: above 1 kantor is faster.**
 """
+
+# The points between which growth is said in a sentence.
+_FOURFOLD = (16384, 65536)
 
 # Cores: from here on the row is named.
 _DISTURBED = 0.1
@@ -29,6 +33,8 @@ def text(results: dict[str, Any], plots: list[tuple[str, str]]) -> str:
     parts = [_HEAD, _machine(results), _behind(rows), report_accuracy.section(of(rows, "same accuracy"))]
     parts += [_work(of(rows, "same work")), _trips(of(rows, "round trip"), of(rows, "share"))]
     parts += [_growth(of(rows, "growth")), _memory(of(rows, "memory"))]
+    parts += [report_own.kernel(of(rows, "kernel")), report_own.scaling(of(rows, "scaling"))]
+    parts += [report_own.instruction_sets(of(rows, "instruction sets"))]
     parts += [f"![{title}]({name})\n" for name, title in plots]
     return "\n".join(part for part in parts if part)
 
@@ -60,7 +66,7 @@ def _machine(results: dict[str, Any]) -> str:
 
 def _name(row: Row) -> str:
     """A row by its kind and what tells it from others of that kind."""
-    values = {"N": row.get("n"), "D": row.get("dim"), "blur": row.get("blur"), "": row.get("library")}
+    values = {"N": row.get("n"), "D": row.get("dim"), "blur": row.get("blur"), "": row.get("library", row.get("call"))}
     shown = [f"{name}={value:g}" if name else str(value) for name, value in values.items() if value is not None]
     return f"{row['kind']} " + " ".join(shown)
 
@@ -138,10 +144,16 @@ def _growth(rows: list[Row]) -> str:
         lines.append([str(row["n"]), time, growth, f"{row['peak_mib']:.1f}", f"{above:.1f}"])
     parts = [
         "## Growth with N\n",
-        f"D={first['dim']}, blur {first['blur']:.3g}, {first['iterations']} iterations whatever the accuracy, no "
-        "interval; a new server for each N.\n",
+        f"D={first['dim']}, blur {first['blur']:.3g}, {first['iterations']} iterations, too few to converge, no "
+        "interval; a new server for each N. Costs that fit 64 MiB are stored.\n",
         table(["N", "ms", "times the row above", "server's peak resident MiB", "above an idle server's"], lines),
     ]
+    least, most = (next((row for row in rows if row["n"] == n), None) for n in _FOURFOLD)
+    if least and most:
+        times = most["ms"]["median"] / least["ms"]["median"]
+        parts.append(
+            f"From N={_FOURFOLD[0]} to {_FOURFOLD[1]}, sixteen times the pairs, takes {times:.1f} times as long.\n"
+        )
     return "\n".join(parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -35,13 +36,17 @@ class Running:
 
 
 @contextmanager
-def running() -> Iterator[Running]:
-    """A server of its own, which the client would otherwise start and keep the process id of."""
+def running(kernel: str = "") -> Iterator[Running]:
+    """A server of its own, which the client would otherwise start and keep the process id of.
+
+    Kernel is the instruction set that it computes with; empty: the CPU's best.
+    """
     folder = tempfile.mkdtemp(prefix="kantor-", dir="/tmp")
     socket = Path(folder, "kantor.sock")
     command = [str(ROOT / "bin" / "kantor"), "serve", "--listen", f"unix:{socket}", "--exit-with-stdin"]
     quiet: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, **quiet)
+    environment = os.environ | ({"KANTOR_VEC": kernel} if kernel else {})
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, **quiet)
     try:
         deadline = time.monotonic() + _READY_SECONDS
         while not socket.exists():
