@@ -65,15 +65,23 @@ func evaluatePuppet(ctx context.Context, t *testing.T, count int, pairs float64,
 	return e.Evaluate(ctx)
 }
 
+// raise makes v at least now.
+func raise(v *atomic.Int32, now int32) {
+	for {
+		old := v.Load()
+		if old >= now || v.CompareAndSwap(old, now) {
+			return
+		}
+	}
+}
+
 // As many problems as there are processors are solved at once, and no more; the outcomes are in their order whichever ends first.
 func TestProblemsRunAtOnce(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 	var running, most atomic.Int32
 	met := make(chan struct{})
 	result, err := evaluatePuppet(t.Context(), t, 50, 1<<12, func(_ context.Context, b int) error {
-		if now := running.Add(1); now > most.Load() {
-			most.Store(now)
-		}
+		raise(&most, running.Add(1))
 		defer running.Add(-1)
 		switch b {
 		case 0:
@@ -98,9 +106,7 @@ func TestLargeProblemsRunOneByOne(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	var running, most atomic.Int32
 	_, err := evaluatePuppet(t.Context(), t, 50, 1<<24, func(context.Context, int) error {
-		if now := running.Add(1); now > most.Load() {
-			most.Store(now)
-		}
+		raise(&most, running.Add(1))
 		runtime.Gosched()
 		running.Add(-1)
 		return nil
