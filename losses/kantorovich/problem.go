@@ -9,6 +9,7 @@ import (
 
 	"kantor/losses"
 	"kantor/losses/internal/entropic"
+	"kantor/losses/internal/memory"
 )
 
 // problem is a dual bound to its clouds.
@@ -41,11 +42,19 @@ const (
 // Work implements [losses.Problem].
 func (p *problem) Work() losses.Work {
 	n, m := float64(p.A.N), float64(p.B.N)
-	return losses.Work{Pairs: n * m, Iterations: p.maxIterations, Bytes: int64(8 * (n + m) * float64(p.A.D+40))}
+	return losses.Work{Pairs: n * m, Iterations: p.maxIterations, Bytes: p.stored() + int64(8*(n+m)*float64(p.A.D+40))}
 }
+
+// stored is how many bytes of pairs are stored while the problem is solved: the kernel, and costs for the upper bound.
+func (p *problem) stored() int64 { return p.Stored(0, false) + p.StoredCosts() }
 
 // Solve implements [losses.Problem].
 func (p *problem) Solve(ctx context.Context, want losses.Want) (losses.TermResult, error) {
+	release, err := memory.Acquire(ctx, p.stored())
+	if err != nil {
+		return losses.TermResult{}, err
+	}
+	defer release()
 	run := *p // its temperature falls; the problem itself stays as it was bound
 	solution, h, err := run.descend(ctx)
 	if err != nil {

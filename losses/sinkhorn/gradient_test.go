@@ -137,27 +137,52 @@ func TestWeightGradientIsCentred(t *testing.T) {
 	}
 }
 
-// The default tolerance leaves the gradient within 1 % of the converged one, over the temperatures that people use.
+// The default tolerance leaves the gradient within 1 % of the converged one, over the temperatures that people use and down to far below the distances between
+// points, in both number formats.
 func TestDefaultToleranceGivesTheGradientToOnePercent(t *testing.T) {
 	for _, tt := range []struct {
 		d    int
 		blur float64
-	}{{2, 0.14}, {2, 0.5}, {8, 0.9}, {32, 0.57}} {
-		in := pair(40, 80, 80, tt.d, 1)
-		gradient := func(tolerance *float64) []float64 {
-			d := divergence(func(d *sinkhorn.Divergence) { d.Blur, d.Tolerance = &tt.blur, tolerance })
-			return losstest.Evaluate(t, d, in, "x.points").Gradients[losses.Ref{Input: "x", Field: "points"}].F64
-		}
-		got, want := gradient(nil), gradient(losstest.Ptr(1e-8))
-		diff, norm := 0.0, 0.0
-		for i := range want {
-			diff += (got[i] - want[i]) * (got[i] - want[i])
-			norm += want[i] * want[i]
-		}
-		if relative := math.Sqrt(diff / norm); relative > 0.01 {
-			t.Errorf("D=%d, blur %v: the gradient is off by %.2g", tt.d, tt.blur, relative)
+	}{{2, 0.05}, {2, 0.14}, {2, 0.5}, {8, 0.9}, {32, 0.05}, {32, 0.57}} {
+		for _, single := range []bool{false, true} {
+			in := pair(40, 80, 80, tt.d, 1)
+			if single {
+				in = single32(in)
+			}
+			gradient := func(tolerance *float64) []float64 {
+				d := divergence(func(d *sinkhorn.Divergence) { d.Blur, d.Tolerance = &tt.blur, tolerance })
+				return losstest.Evaluate(t, d, in, "x.points").Gradients[losses.Ref{Input: "x", Field: "points"}].Float64s()
+			}
+			got, want := gradient(nil), gradient(losstest.Ptr(1e-8))
+			diff, norm := 0.0, 0.0
+			for i := range want {
+				diff += (got[i] - want[i]) * (got[i] - want[i])
+				norm += want[i] * want[i]
+			}
+			if relative := math.Sqrt(diff / norm); relative > 0.01 {
+				t.Errorf("D=%d, blur %v, float32 %v: the gradient is off by %.2g", tt.d, tt.blur, single, relative)
+			}
 		}
 	}
+}
+
+// single32 is the same inputs in float32.
+func single32(in losses.Inputs) losses.Inputs {
+	out := losses.Inputs{}
+	for name, input := range in {
+		m := *input.(*losses.Measure)
+		m.Points = losses.Array{Shape: m.Points.Shape, F32: narrowed(m.Points.F64)}
+		out[name] = &m
+	}
+	return out
+}
+
+func narrowed(x []float64) []float32 {
+	out := make([]float32, len(x))
+	for i, v := range x {
+		out[i] = float32(v)
+	}
+	return out
 }
 
 // The same input as source and target of one term gets both gradients, which cancel.

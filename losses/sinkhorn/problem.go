@@ -9,6 +9,7 @@ import (
 
 	"kantor/losses"
 	"kantor/losses/internal/entropic"
+	"kantor/losses/internal/memory"
 	"kantor/losses/internal/parallel"
 )
 
@@ -39,7 +40,7 @@ type solved struct {
 // Work implements [losses.Problem]. A self problem takes few iterations, so its pairs count but not its own limit.
 func (p *problem) Work() losses.Work {
 	n, m := float64(p.cross.A.N), float64(p.cross.B.N)
-	w := losses.Work{Pairs: n * m, Iterations: p.options.MaxIterations, Bytes: int64(8 * (n + m) * float64(p.cross.A.D+40))}
+	w := losses.Work{Pairs: n * m, Iterations: p.options.MaxIterations, Bytes: p.stored() + int64(8*(n+m)*float64(p.cross.A.D+40))}
 	if p.debias {
 		w.Pairs += n*n + m*m
 	}
@@ -48,6 +49,11 @@ func (p *problem) Work() losses.Work {
 
 // Solve implements [losses.Problem].
 func (p *problem) Solve(ctx context.Context, want losses.Want) (losses.TermResult, error) {
+	release, err := memory.Acquire(ctx, p.stored())
+	if err != nil {
+		return losses.TermResult{}, err
+	}
+	defer release()
 	if p.geomLoss {
 		return p.solveGeomLoss(ctx, want)
 	}
@@ -65,7 +71,6 @@ func (p *problem) Solve(ctx context.Context, want losses.Want) (losses.TermResul
 	if want.Extras["potentials"] {
 		result.Extras = map[string]losses.Extra{"potentials": p.potentials(cross, selves)}
 	}
-	var err error
 	result.Gradients, err = p.gradients(ctx, want, cross, selves)
 	return result, err
 }
@@ -81,6 +86,18 @@ func (p *problem) problems() []*solved {
 		}
 	}
 	return all
+}
+
+// stored is how many bytes of pairs are stored while the problem is solved.
+func (p *problem) stored() int64 {
+	if p.geomLoss {
+		return entropic.Annealing{Problem: p.cross, Debias: p.debias}.Stored()
+	}
+	total := int64(0)
+	for i, s := range p.problems() {
+		total += s.Stored(p.options.Tolerance, i > 0)
+	}
+	return total
 }
 
 // release gives back what a problem keeps.

@@ -62,6 +62,17 @@ func (s Annealing) Run(ctx context.Context) (*Annealed, error) {
 	return out, nil
 }
 
+// Stored is how many bytes of costs a run stores at most.
+func (s Annealing) Stored() int64 {
+	total := int64(0)
+	for i, pair := range [][2]*losses.Cloud{{s.A, s.B}, {s.A, s.A}, {s.B, s.B}} {
+		if n, m := pair[0].N, pair[1].N; fits[float64](n, m) && (i == 0 || s.Debias) {
+			total += costBytes[float64](n, m)
+		}
+	}
+	return total
+}
+
 // schedule is the temperatures: the diameter's, a geometric sequence from it down to the last, and the last. The diameter is that of the bounding box.
 func (s Annealing) schedule() []float64 {
 	power := 2.0

@@ -51,6 +51,7 @@ func (s setting) clouds(r *rand.Rand) (a, b *losses.Cloud) {
 		b = cloud(s.m, s.d, func(i int) float64 { return round(a.X[i] + s.noise*r.NormFloat64()) }, weight)
 	}
 	for _, c := range []*losses.Cloud{a, b} {
+		c.Single = s.single // in a kernel of binary32, where the tolerance allows
 		if s.duplicates {
 			copy(c.X[s.d:2*s.d], c.X[:s.d])
 		}

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"kantor/losses"
+	"kantor/losses/internal/memory"
 	"kantor/losses/internal/parallel"
 	"kantor/losses/internal/vec"
 )
@@ -20,10 +21,6 @@ type costs[T vec.Float] struct {
 	center []float64 // what the points are relative to
 	least  T         // costs below are raised to it
 }
-
-// storedBytes is the most that one stored matrix takes; a divergence has up to three and a kernel at a time. It is static: what is free at the moment never
-// changes how a request is computed.
-const storedBytes = 64 << 20
 
 const (
 	rowGroup    = 4   // rows whose costs are computed together, so that a column of y is loaded once for all
@@ -111,8 +108,11 @@ func (c *costs[T]) release() {
 	c.stored = nil
 }
 
-// fits reports whether the costs between n and m points are stored.
-func fits[T vec.Float](n, m int) bool { return n*pad(m)*sizeOf[T]() <= storedBytes }
+// fits reports whether the costs between n and m points are stored: where they take no more than a quarter of the static budget, so that up to three such
+// matrices and what is made of one do not exceed it.
+func fits[T vec.Float](n, m int) bool { return costBytes[T](n, m) <= memory.Total()/4 }
+
+func costBytes[T vec.Float](n, m int) int64 { return int64(n) * int64(pad(m)) * int64(sizeOf[T]()) }
 
 // segments calls body for every row in runs of columns from lo on, padding included: the runs of one row in order, on one goroutine; rows in any order and
 // at once. The error is the context's.

@@ -69,7 +69,8 @@ type part[K vec.Float] struct {
 }
 
 func newDense[K vec.Float](n, m int, e entries[K], store bool) *dense[K] {
-	k := &dense[K]{n: n, m: m, stride: pad(m), entries: e, y: make([]K, pad(m)), v: make([]K, pad(m))}
+	stride := strideOf(m)
+	k := &dense[K]{n: n, m: m, stride: stride, entries: e, y: make([]K, stride), v: make([]K, stride)}
 	if store {
 		k.stored = newBuffer[K](n * k.stride)
 	}

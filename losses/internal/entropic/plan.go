@@ -98,6 +98,14 @@ func (p *plan) shrink(ctx context.Context) (shrunk, error) {
 	return q, err
 }
 
+// StoredCosts is how many bytes of pairs [TransportCost] stores.
+func (p Problem) StoredCosts() int64 {
+	if !fits[float64](p.A.N, p.B.N) {
+		return 0
+	}
+	return costBytes[float64](p.A.N, p.B.N)
+}
+
 // TransportCost is an upper bound on min <P,C>, without entropy, from the plan of potentials, made feasible, and one on the costs. The error is the context's.
 func TransportCost(ctx context.Context, p Problem, s *Solution) (upper, maxCost float64, err error) {
 	pl, err := newPlan(ctx, p, s)

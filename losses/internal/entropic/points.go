@@ -41,7 +41,7 @@ type points[T vec.Float] struct {
 
 func newPoints[T vec.Float](p Problem, f *frame) *points[T] {
 	x, y, d := p.A, p.B, p.A.D
-	out := &points[T]{cost: p.Cost, n: x.N, m: y.N, d: d, x: make([]T, x.N*d), packed: make([]T, d*pad(y.N)), stride: pad(y.N), frame: f}
+	out := &points[T]{cost: p.Cost, n: x.N, m: y.N, d: d, x: make([]T, x.N*d), packed: make([]T, d*strideOf(y.N)), stride: strideOf(y.N), frame: f}
 	center := f.center[:d]
 	for i := range x.N {
 		to := out.x[i*d:][:d]
@@ -57,6 +57,12 @@ func newPoints[T vec.Float](p Problem, f *frame) *points[T] {
 		}
 	}
 	return out
+}
+
+// strideOf is how far rows of n numbers are apart: an odd number of Pads, so that the same column of many rows is not in the same few lines of a cache.
+func strideOf(n int) int {
+	pads := (n + vec.Pad - 1) / vec.Pad
+	return (pads | 1) * vec.Pad
 }
 
 // costsTo are the costs of the points to one.
@@ -90,7 +96,7 @@ type exponents[T vec.Float] struct {
 }
 
 func newExponents[T vec.Float](p *points[T]) *exponents[T] {
-	return &exponents[T]{points: p, heights: heightsFor[T](p.m), shifts: make([]T, p.n)}
+	return &exponents[T]{points: p, heights: heightsFor[T](p.stride), shifts: make([]T, p.n)}
 }
 
 func (e *exponents[T]) set(f, g []float64, epsilon float64) {

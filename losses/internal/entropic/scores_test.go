@@ -195,6 +195,11 @@ func TestSingle(t *testing.T) {
 }
 
 func TestBuffersAreReused(t *testing.T) {
+	for n := 2; n < 1<<20; n += n/3 + 1 {
+		if _, size := classOf(n); size < n || size > n+n/8+1 {
+			t.Errorf("a buffer for %d numbers holds %d", n, size)
+		}
+	}
 	for _, n := range []int{2, 3, 1024, 1025} {
 		b := newBuffer[float32](n)
 		if len(b) != n {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 
+	"kantor/losses/internal/memory"
 	"kantor/losses/internal/vec"
 )
 
@@ -16,12 +17,13 @@ const (
 
 // newKernel is where it is decided how a problem is computed, from its shape, its temperature, its tolerance and the number format it came in, alone:
 //
-//   - the kernel is in binary32, unless the tolerance is too small for that; then everything is in binary64;
-//   - the exponents behind its entries are in binary32 only where the clouds came in it and rounding is well below the tolerance;
-//   - it is stored where it fits a static budget; else its entries are written anew for every pass.
+//   - the kernel is in binary32 where the clouds came in it and the tolerance is not too small for that; else everything is in binary64;
+//   - the exponents behind entries in binary32 are in it too only where their rounding is well below the tolerance;
+//   - it is stored where it takes no more than half of the static budget, [memory.Total], or, of a self problem, half of it no more than a quarter, so that a
+//     divergence stores all of its kernels; else entries are written anew for every pass.
 func newKernel(p Problem, f *frame, tolerance float64, mayStore bool) kernel {
 	switch {
-	case tolerance < narrowTolerance:
+	case !p.narrow(tolerance):
 		return denseOf[float64](p, powersOf[float64](p, f), mayStore)
 	case p.single(f, tolerance):
 		return denseOf[float32](p, powersOf[float32](p, f), mayStore)
@@ -32,7 +34,7 @@ func newKernel(p Problem, f *frame, tolerance float64, mayStore bool) kernel {
 // newSelfKernel is newKernel for a cloud against itself: where it is stored, by half.
 func newSelfKernel(p Problem, f *frame, tolerance float64) kernel {
 	switch {
-	case tolerance < narrowTolerance:
+	case !p.narrow(tolerance):
 		return symmetricOf[float64](p, powersOf[float64](p, f))
 	case p.single(f, tolerance):
 		return symmetricOf[float32](p, powersOf[float32](p, f))
@@ -49,22 +51,49 @@ func narrowPowersOf(p Problem, f *frame) entries[float32] {
 }
 
 func denseOf[K vec.Float](p Problem, e entries[K], mayStore bool) kernel {
-	return newDense(p.A.N, p.B.N, e, mayStore && p.A.N*pad(p.B.N)*sizeOf[K]() <= storedBytes)
+	return newDense(p.A.N, p.B.N, e, mayStore && p.fits(sizeOf[K]()))
 }
 
 func symmetricOf[K vec.Float](p Problem, e entries[K]) kernel {
-	if triangle(p.A.N)*sizeOf[K]() > storedBytes {
+	if !p.halfFits(sizeOf[K]()) {
 		return denseOf(p, e, false)
 	}
 	return newSymmetric(p.A.N, e)
 }
 
+// fits reports whether a kernel of numbers of some bytes is stored.
+func (p Problem) fits(size int) bool { return p.bytes(size) <= memory.Total()/2 }
+
+func (p Problem) bytes(size int) int64 { return int64(p.A.N) * int64(strideOf(p.B.N)) * int64(size) }
+
+// halfFits reports whether half of a self problem's kernel is stored.
+func (p Problem) halfFits(size int) bool { return p.halfBytes(size) <= memory.Total()/4 }
+
+func (p Problem) halfBytes(size int) int64 { return int64(triangle(p.A.N)) * int64(size) }
+
+// Stored is how many bytes of kernel a path of the problem stores, NewSelfPath's if self is set.
+func (p Problem) Stored(tolerance float64, self bool) int64 {
+	size := 8
+	if p.narrow(tolerance) {
+		size = 4
+	}
+	switch {
+	case self && p.halfFits(size):
+		return p.halfBytes(size)
+	case !self && p.fits(size):
+		return p.bytes(size)
+	}
+	return 0
+}
+
+// narrow reports whether the kernel is in binary32.
+func (p Problem) narrow(tolerance float64) bool {
+	return p.A.Single && p.B.Single && tolerance >= narrowTolerance
+}
+
 // single reports whether exponents can be computed in binary32: in products of lengths up to the largest, whose rounding is random.
 func (p Problem) single(f *frame, tolerance float64) bool {
-	if !p.A.Single || !p.B.Single {
-		return false
-	}
-	return 2*max(largest(f.rx), largest(f.ry))*math.Log2E/p.Epsilon*unitOf[float32]() <= singleError*tolerance
+	return p.narrow(tolerance) && 2*max(largest(f.rx), largest(f.ry))*math.Log2E/p.Epsilon*unitOf[float32]() <= singleError*tolerance
 }
 
 // newLogPairs is the problem in the log domain.
