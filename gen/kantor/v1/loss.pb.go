@@ -334,7 +334,7 @@ type SinkhornDivergence struct {
 	Temperature isSinkhornDivergence_Temperature `protobuf_oneof:"temperature"`
 	// Self terms.
 	Debias Debias `protobuf:"varint,6,opt,name=debias,proto3,enum=kantor.v1.Debias" json:"debias,omitempty"`
-	// When iterations stop; absent: a tolerance of 1e-3.
+	// When iterations stop; absent: a tolerance of 3e-4.
 	//
 	// Types that are valid to be assigned to Stop:
 	//

@@ -598,8 +598,8 @@ func (x *Potentials) GetTargetSelf() *Tensor {
 	return nil
 }
 
-// Interval contains the exact value of this finite problem at this temperature for the numbers as received: both ends are evaluated in binary64 and
-// widened by a bound on their rounding. It says nothing of gradients, of other temperatures, or of the population behind the samples.
+// Interval contains the exact value of this finite problem at this temperature for the numbers as received: both ends are widened by
+// a bound on the rounding of what they were computed from. It says nothing of gradients, of other temperatures, or of the population behind the samples.
 type Interval struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Not above the exact value.
@@ -659,7 +659,7 @@ type Solve struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whether the term's tolerance or gap was reached.
 	Converged bool `protobuf:"varint,1,opt,name=converged,proto3" json:"converged,omitempty"`
-	// Iterations of the cross problem, annealing included; one updates both potentials.
+	// Iterations of the cross problem, annealing included; one is a pass over its pairs of points.
 	Iterations int32 `protobuf:"varint,2,opt,name=iterations,proto3" json:"iterations,omitempty"`
 	// L1 marginal error at the end, relative to the mass; the largest of the term's problems.
 	MarginalError float64 `protobuf:"fixed64,3,opt,name=marginal_error,json=marginalError,proto3" json:"marginal_error,omitempty"`

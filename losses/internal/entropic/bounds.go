@@ -10,7 +10,7 @@ import (
 	"kantor/losses/internal/vec"
 )
 
-// Bounds contain the exact value of a problem, for the numbers as received: both ends hold with the rounding of binary64 accounted for.
+// Bounds contain the exact value of a problem, for the numbers as received: both ends hold with all rounding accounted for.
 //
 // Value is the dual objective at the potentials,
 //

@@ -56,6 +56,8 @@ type dense[K vec.Float] struct {
 	stored       []K // [n,stride]; nil: written anew for every pass
 	y, v         []K // [stride], padded with 0
 	parts        []part[K]
+	loop         *parallel.Loop // over the parts
+	current      pass           // of the loop
 }
 
 // part is some of the rows, with column sums of their own. How many there are depends on the shape alone, so sums do not depend on threads.
@@ -82,6 +84,7 @@ func newDense[K vec.Float](n, m int, e entries[K], store bool) *dense[K] {
 		}
 		k.parts = append(k.parts, part[K]{lo: lo, hi: hi, columns: make([]K, k.stride)})
 	}
+	k.loop = parallel.NewLoop(count, func(i int, gate *parallel.Gate) { k.parts[i].ended = !k.passPart(gate, &k.parts[i], k.current) })
 	return k
 }
 
@@ -167,11 +170,11 @@ func (k *dense[K]) pass(ctx context.Context, p pass) (ok bool, err error) {
 	if p.squared != nil {
 		copyPadded(k.v, p.squared.v)
 	}
-	err = parallel.Rows(ctx, len(k.parts), parallel.TileCost, func(lo, hi int, gate *parallel.Gate) {
-		for i := lo; i < hi; i++ {
-			k.parts[i].ended = !k.passPart(gate, &k.parts[i], p)
-		}
-	})
+	for i := range k.parts {
+		k.parts[i].ended = true
+	}
+	k.current = p
+	err = k.loop.Run(ctx)
 	clear(p.columns)
 	for i := range k.parts {
 		part := &k.parts[i]

@@ -26,31 +26,21 @@ type newton struct {
 	scratchQ                []float64
 	damping                 float64
 	iterations              int
+
+	exact, project func(lo, hi int, sums, x []float64) bool // invert and bounce, made once
 }
 
 func newNewton(s *scaling) *newton {
 	m := s.B.N
 	numbers := func() []float64 { return make([]float64, m) }
-	return &newton{scaling: s, q: numbers(), step: numbers(), residual: numbers(), dir: numbers(), hd: numbers(), scratchQ: numbers()}
+	n := &newton{scaling: s, q: numbers(), step: numbers(), residual: numbers(), dir: numbers(), hd: numbers(), scratchQ: numbers()}
+	n.exact, n.project = n.invert, n.bounce
+	return n
 }
 
 // rowsExact makes the rows exact at the scalings v, and measures the columns.
 func (n *newton) rowsExact(ctx context.Context) (ok bool, err error) {
-	p := pass{y: n.weighted(), columns: n.columns}
-	p.x = func(lo, hi int, sums, x []float64) bool {
-		for i, s := range sums {
-			if n.A.W[lo+i] == 0 {
-				continue
-			}
-			if !(s > 0) || math.IsInf(s, 1) {
-				return false
-			}
-			n.u[lo+i] = 1 / s
-		}
-		floats.MulTo(x, n.A.W[lo:hi], n.u[lo:hi])
-		return true
-	}
-	if ok, err = n.kernel.pass(ctx, p); !ok || err != nil {
+	if ok, err = n.kernel.pass(ctx, pass{y: n.weighted(), x: n.exact, columns: n.columns}); !ok || err != nil {
 		return ok, err
 	}
 	n.iterations++
@@ -62,6 +52,30 @@ func (n *newton) rowsExact(ctx context.Context) (ok bool, err error) {
 	n.missed /= n.B.Mass
 	n.value = n.meanLog(n.A.W, n.u) + n.meanLog(n.B.W, n.v)
 	return isFinite(n.missed), nil
+}
+
+// invert makes rows exact, unless the number format does not hold a sum.
+func (n *newton) invert(lo, hi int, sums, x []float64) bool {
+	for i, s := range sums {
+		if n.A.W[lo+i] == 0 {
+			continue
+		}
+		if !(s > 0) || math.IsInf(s, 1) {
+			return false
+		}
+		n.u[lo+i] = 1 / s
+	}
+	floats.MulTo(x, n.A.W[lo:hi], n.u[lo:hi])
+	return true
+}
+
+// bounce is (P d)_i by the weight, times a_i u_i, whose sums over the kernel's columns are those of Pᵀ diag(1/a) P d.
+func (n *newton) bounce(lo, _ int, sums, x []float64) bool {
+	for i, s := range sums {
+		u := n.u[lo+i]
+		x[i] = n.A.W[lo+i] * u * u * s
+	}
+	return true
 }
 
 // meanLog is Σ w log x. Points without weight have an x of 1.
@@ -81,13 +95,7 @@ func (n *newton) curvature(ctx context.Context, dst, d []float64) error {
 		n.y[j] = n.B.W[j] * n.v[j] * v
 	}
 	n.iterations++
-	_, err := n.kernel.pass(ctx, pass{y: n.y, columns: n.columns, x: func(lo, hi int, sums, x []float64) bool {
-		for i, s := range sums {
-			u := n.u[lo+i]
-			x[i] = n.A.W[lo+i] * u * u * s
-		}
-		return true
-	}})
+	_, err := n.kernel.pass(ctx, pass{y: n.y, x: n.project, columns: n.columns})
 	for j, v := range d {
 		dst[j] = n.diagonal(j)*v - n.B.W[j]*n.v[j]*n.columns[j]
 	}
@@ -96,26 +104,27 @@ func (n *newton) curvature(ctx context.Context, dst, d []float64) error {
 
 func (n *newton) diagonal(j int) float64 { return n.q[j] + n.damping*max(n.q[j], n.B.W[j]) }
 
+// precondition leaves the residual by the diagonal in n.scratchQ, and returns the inner product of both.
+func (n *newton) precondition() float64 {
+	dot := 0.0
+	for j, r := range n.residual {
+		n.scratchQ[j] = 0
+		if d := n.diagonal(j); d > 0 {
+			n.scratchQ[j] = r / d
+		}
+		dot += r * n.scratchQ[j]
+	}
+	return dot
+}
+
 // solveStep leaves in n.step an approximate solution of the Newton system, whose residual has at most the given L1 norm relative to the mass.
 func (n *newton) solveStep(ctx context.Context, target float64, most int) error {
 	clear(n.step)
-	z := n.scratchQ
 	for j, b := range n.B.W {
 		n.residual[j] = b - n.q[j]
 	}
-	precondition := func() float64 {
-		dot := 0.0
-		for j, r := range n.residual {
-			z[j] = 0
-			if d := n.diagonal(j); d > 0 {
-				z[j] = r / d
-			}
-			dot += r * z[j]
-		}
-		return dot
-	}
-	rz := precondition()
-	copy(n.dir, z)
+	rz := n.precondition()
+	copy(n.dir, n.scratchQ)
 	for range most {
 		if err := n.curvature(ctx, n.hd, n.dir); err != nil {
 			return err
@@ -130,10 +139,10 @@ func (n *newton) solveStep(ctx context.Context, target float64, most int) error 
 		if floats.Norm(n.residual, 1)/n.B.Mass <= target {
 			return nil
 		}
-		next := precondition()
+		next := n.precondition()
 		beta := next / rz
 		rz = next
-		for j, v := range z {
+		for j, v := range n.scratchQ {
 			n.dir[j] = v + beta*n.dir[j]
 		}
 	}

@@ -17,10 +17,13 @@ type symmetric[K vec.Float] struct {
 	stored    []K
 	y         []K // [stride], padded with 0
 	parts     []part[K]
+	sums      []float64 // [N]
+	loop      *parallel.Loop
+	current   pass
 }
 
 func newSymmetric[K vec.Float](n int, e entries[K]) *symmetric[K] {
-	k := &symmetric[K]{n: n, stride: pad(n), entries: e, y: make([]K, pad(n))}
+	k := &symmetric[K]{n: n, stride: pad(n), entries: e, y: make([]K, pad(n)), sums: make([]float64, n)}
 	blocks := k.stride / vec.Pad
 	k.stored = newBuffer[K](k.start(blocks))
 	// Parts of about as many pairs each.
@@ -33,6 +36,7 @@ func newSymmetric[K vec.Float](n int, e entries[K]) *symmetric[K] {
 		k.parts = append(k.parts, part[K]{lo: lo, hi: hi, columns: make([]K, k.stride)})
 		lo = hi
 	}
+	k.loop = parallel.NewLoop(count, func(i int, gate *parallel.Gate) { k.sumPart(gate, &k.parts[i], k.current, k.sums) })
 	return k
 }
 
@@ -87,15 +91,11 @@ func (k *symmetric[K]) absorb(ctx context.Context, f, g []float64, epsilon float
 // pass gives every row its whole sum, so it takes no columns.
 func (k *symmetric[K]) pass(ctx context.Context, p pass) (ok bool, err error) {
 	copyPadded(k.y, p.y)
-	sums := make([]float64, k.n)
-	err = parallel.Rows(ctx, len(k.parts), parallel.TileCost, func(lo, hi int, gate *parallel.Gate) {
-		for i := lo; i < hi; i++ {
-			k.sumPart(gate, &k.parts[i], p, sums)
-		}
-	})
-	if err != nil {
+	k.current = p
+	if err := k.loop.Run(ctx); err != nil {
 		return false, err
 	}
+	sums := k.sums
 	for i := range k.parts {
 		part := &k.parts[i]
 		if p.precise {
@@ -115,7 +115,6 @@ func (k *symmetric[K]) sumPart(gate *parallel.Gate, part *part[K], p pass, sums 
 	if p.precise {
 		part.total = make([]float64, k.n)
 	}
-	var narrow [vec.Pad]K
 	done := 0
 	for block := part.lo; block < part.hi; block++ {
 		if done += vec.Pad * k.stride / 4; done > parallel.TileCost {
@@ -131,7 +130,7 @@ func (k *symmetric[K]) sumPart(gate *parallel.Gate, part *part[K], p pass, sums 
 		// A few rows at a time, while they are in the first cache.
 		for at := 0; at < count; at += rowBlock {
 			end := min(count, at+rowBlock)
-			sumRows(sums[lo+at:lo+end], narrow[:end-at], rows[at*ld:end*ld], ld, k.y[lo:], p.precise)
+			sumRows(sums[lo+at:lo+end], part.narrow[:end-at], rows[at*ld:end*ld], ld, k.y[lo:], p.precise)
 			if ld > vec.Pad {
 				vec.AddRows(part.columns[next:], k.y[lo+at:lo+end], rows[at*ld+vec.Pad:end*ld], ld)
 			}

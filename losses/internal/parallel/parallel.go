@@ -125,8 +125,9 @@ func (r *run) on(most int) error {
 }
 
 // work computes tiles until none is left.
-func (r *run) work() {
-	gate := &Gate{run: r}
+func (r *run) work() { r.workThrough(&Gate{run: r}) }
+
+func (r *run) workThrough(gate *Gate) {
 	if r.request != nil {
 		if gate.held = slots.acquire(r); !gate.held {
 			return

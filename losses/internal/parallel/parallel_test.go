@@ -111,3 +111,28 @@ func TestPanicReachesTheCaller(t *testing.T) {
 }
 
 func maxWorkers() int32 { return int32(runtime.GOMAXPROCS(0)) }
+
+func TestLoopRunsAgain(t *testing.T) {
+	for _, count := range []int{0, 1, 7} {
+		var sum atomic.Int64
+		loop := NewLoop(count, func(i int, _ *Gate) { sum.Add(int64(i + 1)) })
+		for run := range 3 {
+			if err := loop.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if want := int64((run + 1) * count * (count + 1) / 2); sum.Load() != want {
+				t.Fatalf("%d, run %d: the bodies add up to %d, want %d", count, run, sum.Load(), want)
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	loop := NewLoop(1, func(int, *Gate) { t.Error("ran after the cancellation") })
+	if err := loop.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+	loop = NewLoop(1, func(int, *Gate) {})
+	if allocations := testing.AllocsPerRun(100, func() { _ = loop.Run(t.Context()) }); allocations > 0 {
+		t.Errorf("%v allocations a run, want none", allocations)
+	}
+}
