@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 )
 
 // Cloud is a weighted point cloud in binary64, the form in which transport losses compute. It owns its slices.
@@ -15,6 +16,41 @@ type Cloud struct {
 	Mass    float64   // Σ W, positive
 	Sampled bool      // from a prior: it has no gradient
 	Single  bool      // its points came in binary32; a prior's, if those that it is compared with did
+
+	lo, hi []float64 // [D], the corners of its box; nil: not known
+}
+
+// Box widens the box between the corners lo and hi, [D], so that it holds the points. A cloud that [Inputs.Pair] made knows its own.
+func (c *Cloud) Box(lo, hi []float64) {
+	if c.lo != nil {
+		widen(lo, hi, c.lo)
+		widen(lo, hi, c.hi)
+		return
+	}
+	for at := 0; at < len(c.X); at += c.D {
+		widen(lo, hi, c.X[at:at+c.D])
+	}
+}
+
+// widen widens a box so that it holds a point.
+func widen(lo, hi, point []float64) {
+	lo, hi = lo[:len(point)], hi[:len(point)]
+	for j, v := range point {
+		if v < lo[j] {
+			lo[j] = v
+		}
+		if v > hi[j] {
+			hi[j] = v
+		}
+	}
+}
+
+// measured computes the cloud's box, which is asked for several times.
+func (c *Cloud) measured() *Cloud {
+	lo, hi := slices.Clone(c.X[:c.D]), slices.Clone(c.X[:c.D])
+	c.Box(lo, hi)
+	c.lo, c.hi = lo, hi
+	return c
 }
 
 // massTolerance is the relative difference of masses up to which two measures count as balanced: that of weights summed in binary32.
@@ -33,10 +69,10 @@ func (in Inputs) Pair(source, target string, seed uint64) (a, b *Cloud, err erro
 		return nil, nil, Badf("target", "source and target are both priors, want at least one measure")
 	}
 	if ms != nil {
-		a = ms.cloud(source)
+		a = ms.cloud(source).measured()
 	}
 	if mt != nil {
-		b = mt.cloud(target)
+		b = mt.cloud(target).measured()
 	}
 	if a == nil {
 		a, err = in.prior(source).cloud("source", source, b, seed)
@@ -113,7 +149,8 @@ func (p *Prior) cloud(field, name string, other *Cloud, seed uint64) (*Cloud, er
 	for i := range x {
 		x[i] = random.NormFloat64()
 	}
-	return &Cloud{Name: name, N: n, D: other.D, X: x, W: uniform(n), Mass: 1, Sampled: true, Single: other.Single}, nil
+	c := &Cloud{Name: name, N: n, D: other.D, X: x, W: uniform(n), Mass: 1, Sampled: true, Single: other.Single}
+	return c.measured(), nil
 }
 
 func uniform(n int) []float64 {

@@ -105,18 +105,8 @@ func (p Problem) spread() float64 {
 	for j := range lo {
 		lo[j], hi[j] = math.Inf(1), math.Inf(-1)
 	}
-	for _, c := range []*losses.Cloud{p.A, p.B} {
-		for at := 0; at < len(c.X); at += c.D {
-			for j, v := range c.X[at : at+c.D] {
-				if v < lo[j] {
-					lo[j] = v
-				}
-				if v > hi[j] {
-					hi[j] = v
-				}
-			}
-		}
-	}
+	p.A.Box(lo, hi)
+	p.B.Box(lo, hi)
 	return p.Cost.Of(hi, lo)
 }
 
