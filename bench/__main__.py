@@ -122,6 +122,7 @@ def _tasks(full: bool) -> Iterator[Task]:
     yield Task(f"same accuracy, {problem}", 180, partial(accuracy.same_accuracy, problem=problem))
     yield Task("round trip", 4, partial(rows.round_trip, n=64, dim=8))
     yield Task("share of the round trip", 5, partial(rows.share, n=1024, dim=32))
+    yield Task("beside a large request", 12, partial(rows.beside, n=64, dim=8, large=16384, seconds=5))
     yield from _own_tasks(1024)
     for n in (1024, 2048, 4096, 8192, 16384, *((32768,) if full else ()), 65536):
         yield Task(f"growth, N={n}", 100 * (n / 65536) ** 2 + 3, partial(rows.growth, n=n))
@@ -153,6 +154,7 @@ def _smoke_tasks() -> Iterator[Task]:
     yield Task("instruction sets", 1, partial(own.instruction_sets, problem=problem, geomloss=True))
     yield Task("round trip", 1, partial(rows.round_trip, n=8, dim=2, calls=50))
     yield Task("share of the round trip", 1, partial(rows.share, n=16, dim=2))
+    yield Task("beside a large request", 2, partial(rows.beside, n=8, dim=2, large=4096, seconds=0.2))
 
 
 if __name__ == "__main__":

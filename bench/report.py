@@ -32,7 +32,7 @@ def text(results: dict[str, Any], plots: list[tuple[str, str]]) -> str:
     rows = results["rows"]
     parts = [_HEAD, _machine(results), _behind(rows), report_accuracy.section(of(rows, "same accuracy"))]
     parts += [_work(of(rows, "same work")), _trips(of(rows, "round trip"), of(rows, "share"))]
-    parts += [_growth(of(rows, "growth")), _memory(of(rows, "memory"))]
+    parts += [_beside(of(rows, "beside")), _growth(of(rows, "growth")), _memory(of(rows, "memory"))]
     parts += [report_own.kernel(of(rows, "kernel")), report_own.scaling(of(rows, "scaling"))]
     parts += [report_own.instruction_sets(of(rows, "instruction sets"))]
     parts += [f"![{title}]({name})\n" for name, title in plots]
@@ -129,6 +129,21 @@ def _trips(trips: list[Row], shares: list[Row]) -> str:
             "server's own account of computing:\n"
         )
         parts.append(table(["", "call, ms", "of it computing, ms", "share of the rest"], lines))
+    return "\n".join(parts)
+
+
+def _beside(rows: list[Row]) -> str:
+    parts = ["## A small request beside a large one\n"] if rows else []
+    for row in rows:
+        lines = [
+            [way, milliseconds(found["p50"]), milliseconds(found["p99"]), str(found["calls"])]
+            for way, found in row["ms"].items()
+        ]
+        parts.append(
+            f"Sinkhorn divergences at N={row['n']}, D={row['dim']}, one after the other over a stream; then again "
+            f"while one at N={row['large']} keeps all cores busy. Milliseconds:\n"
+        )
+        parts.append(table(["", "p50", "p99", "calls"], lines))
     return "\n".join(parts)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -126,6 +127,40 @@ def share(session: Session, n: int, dim: int) -> Row:
         wall, compute = statistics.median(walls), statistics.median(computes)
         row["shares"][name] = {"wall_ms": wall, "compute_ms": compute, "share": 1 - compute / wall}
     return row
+
+
+def beside(session: Session, n: int, dim: int, large: int, seconds: float) -> Row:
+    """How long small requests take, alone and while one of a large problem is being computed, one after the other."""
+    client, small = session.server.client, Problem(n, dim, wide_blur(dim))
+    row: Row = {"kind": "beside", "n": n, "dim": dim, "large": large, "ms": {}}
+    with calling(client, kantor.Sinkhorn(blur=small.blur, without_interval=True), *small.clouds()) as call:
+        row["ms"]["alone"] = _percentiles(call, seconds)
+        problem = Problem(large, _GROWTH_DIM, wide_blur(_GROWTH_DIM))
+        # Neither the tolerance nor the iterations are reached: the timeout ends it.
+        term = kantor.Sinkhorn(blur=problem.blur, tolerance=1e-12, max_iterations=1 << 30)
+        x, y = problem.clouds()
+        work = threading.Thread(target=_until_late, args=(client, term, x, y, seconds + 1))
+        work.start()
+        time.sleep(0.5)  # until it computes
+        row["ms"]["beside"] = _percentiles(call, seconds)
+        row["overlapped"] = work.is_alive()
+        work.join()
+    return row
+
+
+def _percentiles(call: Call, seconds: float) -> dict[str, float]:
+    times = []
+    end = time.perf_counter() + seconds
+    while (start := time.perf_counter()) < end:
+        call()
+        times.append((time.perf_counter() - start) * 1e3)
+    times.sort()
+    return {"p50": statistics.median(times), "p99": times[int(0.99 * len(times))], "calls": len(times)}
+
+
+def _until_late(client: kantor.Client, term: kantor.Term, x: Any, y: Any, seconds: float) -> None:
+    with suppress(kantor.DeadlineError):
+        client.evaluate(term, source=x, target=y, timeout=seconds)
 
 
 def growth(session: Session, n: int) -> Row:
