@@ -65,7 +65,7 @@ def test_a_bad_request(path: Path, client: kantor.Client) -> None:
     with pytest.raises(kantor.InvalidArgumentError) as caught:
         client._transport().evaluate(request, 60)
     assert caught.value.field == error["field"]
-    batch = loss_service_pb2.Batch(id=1, inputs=request.inputs, seed=request.seed)
+    batch = loss_service_pb2.EvaluateStreamRequest(batch={"id": 1, "inputs": request.inputs, "seed": request.seed})
     with pytest.raises(kantor.InvalidArgumentError) as caught:
         stream = _stream.Stream(client._transport, request.objective, unordered=False, timeout=60)
         stream._send(batch, 60).result(60)

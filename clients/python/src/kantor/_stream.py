@@ -31,9 +31,9 @@ _CLOSE_SECONDS = 5.0
 class Pending:
     """A batch that was sent; made by Stream.submit."""
 
-    def __init__(self, stream: Stream, batch: loss_service_pb2.Batch, answer: _Answer) -> None:
+    def __init__(self, stream: Stream, request: loss_service_pb2.EvaluateStreamRequest, answer: _Answer) -> None:
         self._stream = stream
-        self._batch = batch
+        self._request = request
         self._answer = answer
 
     def done(self) -> bool:
@@ -51,7 +51,7 @@ class Pending:
 
         def wait(left: float | None) -> loss_service_pb2.EvaluateResponse:
             if self._answer.done() and isinstance(self._answer.exception(), UnavailableError):
-                self._answer = self._stream._send(self._batch, left)
+                self._answer = self._stream._send(self._request, left)
             return _wait(self._answer, left)
 
         return _codec.evaluation(retrying(wait, self._stream._default_timeout if timeout is None else timeout))
@@ -122,20 +122,23 @@ class Stream:
         It waits while the server's window is full of batches in flight, at most timeout seconds. The arguments are
         those of evaluate.
         """
-        batch = loss_service_pb2.Batch(id=next(self._ids), seed=_codec.seed(seed))
+        # Filled where it will be sent from: a batch that became part of a request later would be copied.
+        request = loss_service_pb2.EvaluateStreamRequest()
+        batch = request.batch
+        batch.id, batch.seed = next(self._ids), _codec.seed(seed)
         _codec.write_inputs(batch.inputs, _codec.merge(inputs, named))
         for name, number in (overrides or {}).items():
             batch.overrides[name] = number
         return Pending(
             self,
-            batch,
-            retrying(lambda left: self._send(batch, left), self._default_timeout if timeout is None else timeout),
+            request,
+            retrying(lambda left: self._send(request, left), self._default_timeout if timeout is None else timeout),
         )
 
-    def _send(self, batch: loss_service_pb2.Batch, timeout: float | None) -> _Answer:
+    def _send(self, request: loss_service_pb2.EvaluateStreamRequest, timeout: float | None) -> _Answer:
         deadline = None if timeout is None else time.monotonic() + timeout
         call = self._call(timeout)
-        return call.send(batch, None if deadline is None else deadline - time.monotonic())
+        return call.send(request, None if deadline is None else deadline - time.monotonic())
 
     def _call(self, timeout: float | None) -> _Call:
         """Returns this process's call, opened; a new one where the last is going away."""
@@ -195,16 +198,16 @@ class _Call:
             if self._ended and not self._window:
                 raise self._ended
 
-    def send(self, batch: loss_service_pb2.Batch, timeout: float | None) -> _Answer:
-        """Sends a batch when the window has room for it, and returns where its answer will be."""
+    def send(self, request: loss_service_pb2.EvaluateStreamRequest, timeout: float | None) -> _Answer:
+        """Sends the request of a batch when the window has room for it, and returns where its answer will be."""
         answer: _Answer = Future()
         with self._changed:
             if not self._changed.wait_for(lambda: self.leaving or len(self._answers) < self._window, timeout):
                 raise DeadlineError("DEADLINE_EXCEEDED", f"{len(self._answers)} earlier batches are in flight still")
             if self.leaving:
                 raise self._ended or UnavailableError("UNAVAILABLE", "the server is going away")
-            self._answers[batch.id] = answer
-            self._requests.put(loss_service_pb2.EvaluateStreamRequest(batch=batch))
+            self._answers[request.batch.id] = answer
+            self._requests.put(request)
         return answer
 
     def _read(self) -> None:
