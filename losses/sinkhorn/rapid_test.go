@@ -19,10 +19,7 @@ import (
 )
 
 // checkRandom tries a property on random problems, hostile ones among them. The seed is the same in every run, so that a failure is due to a change;
-//
-//	RAPID_SEED=0 RAPID_CHECKS=20000 go test -run Random ./losses/sinkhorn
-//
-// looks further.
+// RAPID_SEED=0 RAPID_CHECKS=20000 go test -run Random ./losses/sinkhorn looks further.
 func checkRandom(t *testing.T, checks string, property func(t *rapid.T)) {
 	t.Helper()
 	for name, value := range map[string]string{"seed": "1", "checks": checks, "nofailfile": "true"} {
@@ -135,16 +132,23 @@ func (p *randomProblem) drawTemperature(t *rapid.T, lowest int) {
 	epsilon := math.Ldexp((1+1e-9)*max(p.spread, 1e-6), rapid.IntRange(lowest, 10).Draw(t, "log ε"))
 	p.loss.Epsilon = &epsilon
 	// A point without mass may have a potential so far below 0 that e^{-f/ρ} overflows.
-	if rapid.Bool().Draw(t, "unbalanced") && !hasZero(p.x) && !hasZero(p.y) {
+	if rapid.Bool().Draw(t, "unbalanced") && !hasLess(p.x, 1e-300) && !hasLess(p.y, 1e-300) {
 		p.loss.Rho = losstest.Ptr(math.Ldexp(epsilon, rapid.IntRange(-10, 20).Draw(t, "log ρ/ε")))
 	}
 }
 
-func hasZero(m *losses.Measure) bool { return m.Weights != nil && slices.Contains(m.Weights.F64, 0) }
+// hasLess reports whether a weight is below that part of the largest.
+func hasLess(m *losses.Measure, part float64) bool {
+	return m.Weights != nil && slices.Min(m.Weights.F64) < part*slices.Max(m.Weights.F64)
+}
 
-// drawStop draws how to go about it and when to stop. Fewer iterations than the annealing takes leave self terms at potentials whose plan overflows.
+// drawStop draws how to go about it and when to stop.
 func (p *randomProblem) drawStop(t *rapid.T) {
-	p.loss.MaxIterations = rapid.SampledFrom([]int{60, 100, 500}).Draw(t, "max_iterations")
+	most := []int{500, 60, 10, 3, 2, 1}
+	if hasLess(p.x, 1e-15) || hasLess(p.y, 1e-15) {
+		most = most[:2] // what so little mass pulls at cannot be told before some convergence
+	}
+	p.loss.MaxIterations = rapid.SampledFrom(most).Draw(t, "max_iterations")
 	switch rapid.SampledFrom([]string{"tolerance", "gap", "without interval", "geomloss", "defaults"}).Draw(t, "stop") {
 	case "gap":
 		p.loss.Gap = losstest.Ptr(math.Pow(10, -float64(rapid.IntRange(0, 9).Draw(t, "-log gap"))))
@@ -152,9 +156,10 @@ func (p *randomProblem) drawStop(t *rapid.T) {
 	case "without interval":
 		p.loss.WithoutInterval = true
 	case "geomloss":
-		// It does not know the squared cost, and its schedule begins at the diameter.
-		if p.loss.Cost != losses.SquaredEuclidean && p.spread > 0 {
-			p.loss.Profile, p.loss.Scaling = sinkhorn.GeomLoss, losstest.Ptr(rapid.SampledFrom([]float64{0.1, 0.5, 0.9}).Draw(t, "scaling"))
+		// It does not know the squared cost, and its few steps get nowhere at temperatures far below the costs.
+		if p.loss.Cost != losses.SquaredEuclidean && p.spread > 0 && *p.loss.Epsilon > p.spread*0x1p-20 {
+			p.loss.Profile = sinkhorn.GeomLoss
+			p.loss.Scaling = losstest.Ptr(rapid.SampledFrom([]float64{0.1, 0.5, 0.9}).Draw(t, "scaling"))
 		}
 	case "defaults":
 		p.loss.Epsilon, p.loss.Rho = nil, nil
@@ -231,10 +236,7 @@ func (p randomProblem) checkFinite(t *rapid.T, result *losses.Result) {
 		finite("gradient of "+ref.Input+"."+ref.Field, g.Float64s()...)
 	}
 	potentials := result.Terms[0].Extras["potentials"].(*losses.Potentials)
-	finite("source", potentials.Source...)
-	finite("target", potentials.Target...)
-	finite("source_self", potentials.SourceSelf...)
-	finite("target_self", potentials.TargetSelf...)
+	finite("potential", slices.Concat(potentials.Source, potentials.Target, potentials.SourceSelf, potentials.TargetSelf)...)
 }
 
 // checkOutcome holds the interval against the value, and what is said of convergence against what was asked.
@@ -286,16 +288,18 @@ func TestRandomSymmetries(t *testing.T) {
 		exchanged := p.converged(t, losses.Inputs{"x": p.y, "y": p.x})
 		p.checkClose(t, "source and target exchanged", exchanged, result)
 		for _, field := range []string{"points", "weights"} {
-			p.checkGradient(t, "exchanged x."+field, of("x", field, exchanged), of("y", field, result))
-			p.checkGradient(t, "exchanged y."+field, of("y", field, exchanged), of("x", field, result))
+			p.checkGradient(t, "exchanged x."+field, p.y, of("x", field, exchanged), of("y", field, result))
+			p.checkGradient(t, "exchanged y."+field, p.x, of("y", field, exchanged), of("x", field, result))
 		}
 
 		order := losstest.Random(rapid.Uint64().Draw(t, "order")).Perm(p.x.Points.Shape[0])
-		permuted := p.converged(t, losses.Inputs{"x": reordered(p.x, order), "y": p.y})
+		x := reordered(p.x, order)
+		permuted := p.converged(t, losses.Inputs{"x": x, "y": p.y})
 		p.checkClose(t, "source in another order", permuted, result)
-		p.checkGradient(t, "reordered x.points", of("x", "points", permuted), taken(of("x", "points", result), order))
-		p.checkGradient(t, "reordered x.weights", of("x", "weights", permuted), taken(of("x", "weights", result), order))
-		p.checkGradient(t, "y.points beside reordered x", of("y", "points", permuted), of("y", "points", result))
+		for _, field := range []string{"points", "weights"} {
+			p.checkGradient(t, "reordered x."+field, x, of("x", field, permuted), taken(of("x", field, result), order))
+			p.checkGradient(t, "beside it y."+field, p.y, of("y", field, permuted), of("y", field, result))
+		}
 
 		if p.loss.Debias == sinkhorn.Self {
 			p.checkZero(t, p.converged(t, losses.Inputs{"x": p.x, "y": p.x}))
@@ -318,11 +322,9 @@ func taken(a losses.Array, order []int) losses.Array {
 	row := a.Len() / a.Shape[0]
 	out := losses.Array{Shape: a.Shape}
 	for _, i := range order {
-		if a.F32 != nil {
-			out.F32 = append(out.F32, a.F32[i*row:(i+1)*row]...)
-		} else {
-			out.F64 = append(out.F64, a.F64[i*row:(i+1)*row]...)
-		}
+		lo, hi := i*row, (i+1)*row
+		out.F32 = append(out.F32, a.F32[min(lo, len(a.F32)):min(hi, len(a.F32))]...)
+		out.F64 = append(out.F64, a.F64[min(lo, len(a.F64)):min(hi, len(a.F64))]...)
 	}
 	return out
 }
@@ -349,15 +351,15 @@ func (p randomProblem) slack() float64 {
 func (p randomProblem) checkClose(t *rapid.T, name string, a, b *losses.Result) {
 	t.Helper()
 	checkMeet(t, name, a, b)
-	if diff := math.Abs(a.Value - b.Value); diff > p.slack() {
+	if diff := math.Abs(a.Value - b.Value); !(diff <= p.slack()) {
 		t.Errorf("%s: %v and %v differ by %.3g, want at most %.3g", name, a.Value, b.Value, diff, p.slack())
 	}
 }
 
 // checkGradient compares gradients, those in points relative to the mass and the longest way across the clouds, those in weights to costs and ε. A marginal
 // error moves them by itself over the slowest rate, 1e-10 over some 1e-5 at these temperatures; a constant added to a potential, which with ρ is all that
-// sets the gradient in weights apart, by itself times ρ.
-func (p randomProblem) checkGradient(t *rapid.T, name string, got, want losses.Array) {
+// sets the gradient in weights apart, by itself times ρ. What it may be at a point grows as the point's weight falls.
+func (p randomProblem) checkGradient(t *rapid.T, name string, m *losses.Measure, got, want losses.Array) {
 	t.Helper()
 	size := p.spread + *p.loss.Epsilon
 	if p.loss.Rho != nil {
@@ -370,7 +372,11 @@ func (p randomProblem) checkGradient(t *rapid.T, name string, got, want losses.A
 		}
 	}
 	for i := range got.Len() {
-		if diff := math.Abs(got.At(i) - want.At(i)); diff > 1e-5*size {
+		diff := math.Abs(got.At(i) - want.At(i))
+		if len(got.Shape) == 1 && m.Weights != nil {
+			diff *= min(1, m.Weights.At(i)/p.mass*float64(got.Len()))
+		}
+		if !(diff <= 1e-5*size) {
 			t.Errorf("%s[%d]: got %v, want %v, which is %.3g of %.3g", name, i, got.At(i), want.At(i), diff/size, size)
 			return
 		}
@@ -381,13 +387,13 @@ func (p randomProblem) checkGradient(t *rapid.T, name string, got, want losses.A
 func (p randomProblem) checkZero(t *rapid.T, result *losses.Result) {
 	t.Helper()
 	o := result.Terms[0].Outcomes[0]
-	if math.Abs(o.Value) > p.slack() {
+	if !(math.Abs(o.Value) <= p.slack()) {
 		t.Errorf("S(a,a) is %v, want 0 to %.3g", o.Value, p.slack())
 	}
 	if o.Interval != nil && (o.Interval.Lower > 0 || o.Interval.Upper < 0) {
 		t.Errorf("S(a,a) is 0, not in %v", *o.Interval)
 	}
 	for ref, g := range result.Gradients {
-		p.checkGradient(t, "S(a,a): "+ref.Input+"."+ref.Field, g, losses.NewArray(make([]float64, g.Len()), g.Shape...))
+		p.checkGradient(t, "S(a,a): "+ref.Input+"."+ref.Field, p.x, g, losses.NewArray(make([]float64, g.Len()), g.Shape...))
 	}
 }

@@ -1,0 +1,48 @@
+package sinkhorn_test
+
+import (
+	"math"
+	"testing"
+
+	"kantor/losses"
+	"kantor/losses/internal/losstest"
+	"kantor/losses/sinkhorn"
+)
+
+// A point without weight changes nothing, however far it is, and nothing pulls at it: its potential is far outside of the others' range.
+func TestFarPointWithoutWeight(t *testing.T) {
+	x, plain := losstest.Cloud([]float64{0}, []float64{1}), losstest.Cloud([]float64{0.25}, []float64{0.5})
+	for _, epsilon := range []float64{1, 0.1, 1e-2, 1e-4} {
+		for _, rho := range []*float64{nil, losstest.Ptr(epsilon / 2), losstest.Ptr(1)} {
+			d := divergence(func(d *sinkhorn.Divergence) { d.Epsilon, d.Rho = &epsilon, rho })
+			want := losstest.Evaluate(t, d, losses.Inputs{"x": x, "y": plain}, "y.points")
+			in := losses.Inputs{"x": x, "y": losstest.Weighted([]float64{0.25, 0.5, 50}, []float64{0.5, 0.5, 0})}
+			got := losstest.Evaluate(t, d, in, "y.points")
+			if math.Abs(got.Value-want.Value) > 1e-9 || math.IsNaN(got.Value) {
+				t.Errorf("ε=%v: got %v, want %v as without the point", epsilon, got.Value, want.Value)
+			}
+			ref := losses.Ref{Input: "y", Field: "points"}
+			for j, g := range append(want.Gradients[ref].F64, 0) {
+				if diff := math.Abs(got.Gradients[ref].F64[j] - g); !(diff <= 1e-3) {
+					t.Errorf("ε=%v: gradient %d is %v, want %v as without the point", epsilon, j, got.Gradients[ref].F64[j], g)
+				}
+			}
+		}
+	}
+}
+
+// Where all mass is left rather than carried, down to less than the smallest number, nothing pulls.
+func TestNothingIsCarried(t *testing.T) {
+	in := losses.Inputs{"x": losstest.Cloud([]float64{0}), "y": losstest.Cloud([]float64{3})}
+	for _, epsilon := range []float64{0.1, 1e-2, 1e-4} {
+		for _, ratio := range []float64{1, 100} {
+			d := divergence(func(d *sinkhorn.Divergence) { d.Epsilon, d.Rho = &epsilon, losstest.Ptr(ratio*epsilon) })
+			g := losstest.Evaluate(t, d, in, "x.points").Gradients[losses.Ref{Input: "x", Field: "points"}].F64[0]
+			// The plan between Diracs of mass 1 is e^{-c/(ε+2ρ)} (TestUnbalancedDiracs), and pulls with the distance, 3.
+			want := -3 * math.Exp(-4.5/(epsilon*(1+2*ratio)))
+			if !(math.Abs(g-want) <= 3*sinkhorn.DefaultTolerance) {
+				t.Errorf("ε=%v, ρ=%v: got %v, want %v", epsilon, ratio*epsilon, g, want)
+			}
+		}
+	}
+}
