@@ -160,7 +160,7 @@ def _growth(rows: list[Row]) -> str:
     parts = [
         "## Growth with N\n",
         f"D={first['dim']}, blur {first['blur']:.3g}, {first['iterations']} iterations, too few to converge, no "
-        "interval; a new server for each N. Costs that fit 64 MiB are stored.\n",
+        "interval; a new server for each N. Where memory falls, pairs no longer fit what may be stored of them.\n",
         table(["N", "ms", "times the row above", "server's peak resident MiB", "above an idle server's"], lines),
     ]
     least, most = (next((row for row in rows if row["n"] == n), None) for n in _FOURFOLD)
