@@ -27,11 +27,19 @@ type scores[T vec.Float] struct {
 	hb      []T       // heights of b, [ab.stride], -Inf beyond its points
 	ha      []T       // heights of a, padded likewise
 	sums    []logSum  // of rows or columns, in the making
+
+	// In place of all of these, where nothing is stored and the cost is one of products: rows against columns and back.
+	rows, columns *products[T]
 }
 
 // newScores computes the costs, if they are to be stored. The error is the context's.
 func newScores[T vec.Float](ctx context.Context, p Problem, store bool) (*scores[T], error) {
-	s := &scores[T]{problem: p, a: newSide(p.A), b: newSide(p.B), hb: heightsFor[T](p.B.N), ha: heightsFor[T](p.A.N), sums: make([]logSum, max(p.A.N, pad(p.B.N)))}
+	s := &scores[T]{problem: p, a: newSide(p.A), b: newSide(p.B), sums: make([]logSum, max(p.A.N, pad(p.B.N)))}
+	if !store && p.byProducts() {
+		s.rows, s.columns = newProducts[T](p.A, p.B), newProducts[T](p.B, p.A)
+		return s, ctx.Err()
+	}
+	s.hb, s.ha = heightsFor[T](p.B.N), heightsFor[T](p.A.N)
 	center := Mean(p.B)
 	var err error
 	if s.ab, err = newCosts[T](ctx, p.Cost, p.A, p.B, center, store); err != nil {
@@ -65,6 +73,9 @@ func setHeights[T vec.Float](h []T, s side, g []float64, epsilon float64) {
 }
 
 func (s *scores[T]) softminRows(ctx context.Context, f, g []float64, epsilon float64) error {
+	if s.rows != nil {
+		return s.rows.softmin(ctx, f, g, s.b.logW, epsilon, s.sums[:s.a.N])
+	}
 	setHeights(s.hb, s.b, g, epsilon)
 	return softminOf(ctx, s.ab, f, s.hb, s.sums[:s.a.N], epsilon)
 }
@@ -86,6 +97,9 @@ func softminOf[T vec.Float](ctx context.Context, c *costs[T], f []float64, h []T
 }
 
 func (s *scores[T]) softminColumns(ctx context.Context, g, f []float64, epsilon float64) error {
+	if s.columns != nil {
+		return s.columns.softmin(ctx, g, f, s.a.logW, epsilon, s.sums[:s.b.N])
+	}
 	setHeights(s.ha, s.a, f, epsilon)
 	if s.ba != nil {
 		return softminOf(ctx, s.ba, g, s.ha, s.sums[:s.b.N], epsilon)
@@ -131,4 +145,8 @@ func (s *scores[T]) columnBlock(gate *parallel.Gate, lo, hi int, top, sum []T, s
 	return true
 }
 
-func (s *scores[T]) release() { s.ab.release() }
+func (s *scores[T]) release() {
+	if s.ab != nil {
+		s.ab.release()
+	}
+}
