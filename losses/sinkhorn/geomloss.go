@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/floats"
 
@@ -25,7 +26,7 @@ const GradientDiffers = "GRADIENT_DIFFERS"
 // solveGeomLoss runs the schedule of SamplesLoss and forms its value: <a, f_ab - f_aa> + <b, g_ab - g_bb> from the potentials after the last step. Its
 // gradient flows through that step alone, with the potentials before it held fixed.
 func (p *problem) solveGeomLoss(ctx context.Context, want losses.Want) (losses.TermResult, error) {
-	annealed, err := entropic.Annealing{Problem: p.cross, Blur: p.blur, Scaling: p.scaling, Debias: p.debias}.Run(ctx)
+	annealed, err := entropic.Annealing{Problem: p.cross, Blur: p.blur, Scaling: p.scaling, Debias: p.debias, Measure: p.withoutInterval}.Run(ctx)
 	if err != nil {
 		return losses.TermResult{}, err
 	}
@@ -47,31 +48,40 @@ func (p *problem) solveGeomLoss(ctx context.Context, want losses.Want) (losses.T
 	if want.Extras["potentials"] {
 		result.Extras = map[string]losses.Extra{"potentials": p.potentials(cross, selves)}
 	}
-	// The potentials before the last step are the ones that it starts from.
-	before := func(s *solved, f, g []float64) *solved {
-		return &solved{Problem: s.Problem, Solution: &entropic.Solution{F: f, G: g}, Bounds: s.Bounds}
-	}
-	cross = before(cross, annealed.F0, annealed.G0)
-	if len(selves) > 0 {
-		selves = []*solved{before(selves[0], annealed.SelfF0, annealed.SelfF0), before(selves[1], annealed.SelfG0, annealed.SelfG0)}
-	}
-	all := append([]*solved{cross}, selves...)
-	for i := range all {
-		if err := p.differentiate(ctx, want, all, i); err != nil {
-			return losses.TermResult{}, err
-		}
-	}
-	result.Gradients, err = p.gradients(ctx, want, cross, selves)
+	result.Gradients, err = p.annealedGradients(ctx, want, annealed)
 	return result, err
 }
 
-// boundAnnealed measures what the schedule did not: marginal errors and bounds.
+// annealedGradients are those of [problem.gradients], from the last step of the schedule and the potentials before it.
+func (p *problem) annealedGradients(ctx context.Context, want losses.Want, annealed *entropic.Annealed) (map[losses.Ref][]float64, error) {
+	out := map[losses.Ref][]float64{}
+	for i, s := range []struct {
+		x, y    *losses.Cloud
+		f, self []float64
+	}{{p.cross.A, p.cross.B, annealed.F, annealed.SelfF}, {p.cross.B, p.cross.A, annealed.G, annealed.SelfG}} {
+		if ref := (losses.Ref{Input: s.x.Name, Field: "points"}); want.Gradients[ref] {
+			g := make([]float64, s.x.N*s.x.D)
+			if err := annealed.AddPointGradient(ctx, g, i == 1, p.scale); err != nil {
+				return nil, err
+			}
+			accumulate(out, ref, g)
+		}
+		if ref := (losses.Ref{Input: s.x.Name, Field: "weights"}); want.Gradients[ref] {
+			g := slices.Clone(s.f)
+			p.ofPotentials(g, s.self, s.x, s.y)
+			accumulate(out, ref, g)
+		}
+	}
+	return out, nil
+}
+
+// boundAnnealed measures what the schedule did not: marginal errors and bounds, or without an interval nothing.
 func (p *problem) boundAnnealed(ctx context.Context, annealed *entropic.Annealed) (cross *solved, selves []*solved, err error) {
 	measure := func(a, b *losses.Cloud, f, g []float64) *solved {
 		problem := p.cross
 		problem.A, problem.B = a, b
-		s := &solved{Problem: problem, Solution: &entropic.Solution{F: f, G: g, Iterations: annealed.Iterations}}
-		if err == nil {
+		s := &solved{Problem: problem, Solution: &entropic.Solution{F: f, G: g, Iterations: annealed.Iterations, MarginalError: annealed.MarginalError}}
+		if err == nil && !p.withoutInterval {
 			s.Bounds, s.MarginalError, err = entropic.Measure(ctx, problem, s.Solution, p.precision())
 		}
 		s.Converged = s.MarginalError <= p.options.Tolerance

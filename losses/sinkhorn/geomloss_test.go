@@ -154,6 +154,26 @@ func TestGeomLossProfileStepForStep(t *testing.T) {
 	}
 }
 
+// Without an interval the marginal error is still that of the last potentials, from one step more.
+func TestGeomLossProfileMeasuresWithoutInterval(t *testing.T) {
+	in := pair(63, 40, 30, 2, 1)
+	for _, reach := range []float64{0, 1.5} {
+		d := divergence(func(d *sinkhorn.Divergence) { d.Profile, d.Blur = sinkhorn.GeomLoss, losstest.Ptr(0.2) })
+		if reach > 0 {
+			d.Reach = &reach
+		}
+		with := losstest.Outcome(t, d, in)
+		d.WithoutInterval = true
+		without := losstest.Outcome(t, d, in)
+		if without.Value != with.Value || without.Interval != nil {
+			t.Errorf("reach %v: %v with %v, want %v alone", reach, without.Value, without.Interval, with.Value)
+		}
+		if got, want := without.Solve.MarginalError, with.Solve.MarginalError; !(math.Abs(got-want) <= 1e-9*want) {
+			t.Errorf("reach %v: the marginal error is %v, with an interval %v", reach, got, want)
+		}
+	}
+}
+
 // What the profile reports of its gradient, balanced, is that of the last step with what came before held fixed. At many steps it agrees with the
 // divergence's own.
 func TestGeomLossProfileGradientConverges(t *testing.T) {

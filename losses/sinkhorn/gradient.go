@@ -74,11 +74,7 @@ func (p *problem) differentiate(ctx context.Context, want losses.Want, all []*so
 	return nil
 }
 
-// weightGradient is f_xy - f_xx (Feydy et al. 2019, proposition 2), or f_xy without self terms, centred. Unbalanced it is that of
-//
-//	OT(x,y):  ρ + ε m_y - (ρ+ε) e^{-f_xy/ρ},     S:  (ρ+ε)(e^{-f_xx/ρ} - e^{-f_xy/ρ}),
-//
-// where the last comes from the envelope theorem: the derivative of ½ε(m_x-m_y)² cancels the masses.
+// weightGradient is [problem.ofPotentials], from potentials that are one step more accurate.
 func (p *problem) weightGradient(ctx context.Context, x, y *losses.Cloud, g []float64, self *solved) ([]float64, error) {
 	cross := p.cross
 	cross.A, cross.B = x, y
@@ -93,6 +89,17 @@ func (p *problem) weightGradient(ctx context.Context, x, y *losses.Cloud, g []fl
 			return nil, err
 		}
 	}
+	p.ofPotentials(out, own, x, y)
+	return out, nil
+}
+
+// ofPotentials turns f_xy into the gradient in the weights of x: it is f_xy - f_xx (Feydy et al. 2019, proposition 2),
+// or f_xy without self terms, centred. Unbalanced it is that of
+//
+//	OT(x,y):  ρ + ε m_y - (ρ+ε) e^{-f_xy/ρ},     S:  (ρ+ε)(e^{-f_xx/ρ} - e^{-f_xy/ρ}),
+//
+// where the last comes from the envelope theorem: the derivative of ½ε(m_x-m_y)² cancels the masses.
+func (p *problem) ofPotentials(out, own []float64, x, y *losses.Cloud) {
 	if rho, epsilon := p.cross.Rho, p.cross.Epsilon; rho > 0 {
 		for i, f := range out {
 			out[i] = -(rho + epsilon) * math.Exp(-f/rho)
@@ -109,7 +116,6 @@ func (p *problem) weightGradient(ctx context.Context, x, y *losses.Cloud, g []fl
 		floats.AddConst(-floats.Dot(x.W, out)/x.Mass, out)
 	}
 	floats.Scale(p.scale, out)
-	return out, nil
 }
 
 // precision is the tolerance that decides in which number format a gradient is computed.
