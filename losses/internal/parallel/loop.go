@@ -10,7 +10,9 @@ type Loop struct {
 }
 
 // NewLoop makes a loop over 0..count, with a body as of [Rows].
-func NewLoop(count int, body func(i int, gate *Gate)) *Loop { return &Loop{run: run{count: count, body: body}} }
+func NewLoop(count int, body func(i int, gate *Gate)) *Loop {
+	return &Loop{run: run{count: count, body: body}}
+}
 
 // Run runs the loop, one run at a time. The error is the context's.
 func (l *Loop) Run(ctx context.Context) error {
