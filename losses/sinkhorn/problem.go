@@ -100,10 +100,12 @@ func (p *problem) stored() int64 {
 	return total
 }
 
-// release gives back what a problem keeps.
+// release gives back what a problem keeps beside its solution.
 func (s *solved) release() {
 	if s.path != nil {
 		s.path.Release()
+		s.path = nil
+		s.Forget()
 	}
 }
 
@@ -114,13 +116,20 @@ const (
 	lastTolerance  = 1e-14
 )
 
-// solve solves the problems, at once: iterations of one fill a processor, and where one ends before the others so do its gradients.
+// solve solves the problems, at once: a pass over a stored kernel fills one processor, and where one problem ends before the others so do its gradients.
+// Large ones, of which nothing is stored, fill all processors one after the other, and take less memory so.
 func (p *problem) solve(ctx context.Context, want losses.Want, all []*solved) error {
 	if p.gap > 0 {
 		return p.narrow(ctx, want, all)
 	}
-	return parallel.Each(ctx, len(all), func(i int) error {
-		if err := p.iterate(ctx, all[i], i > 0, p.options); err != nil {
+	most := len(all)
+	if p.stored() == 0 {
+		most = 1
+	}
+	return parallel.AtMost(ctx, most, len(all), func(i int) error {
+		s := all[i]
+		defer s.release()
+		if err := p.iterate(ctx, s, i > 0, p.options); err != nil {
 			return err
 		}
 		return p.differentiate(ctx, want, all, i)

@@ -135,7 +135,9 @@ func (s *scaling) bound(ctx context.Context, f, g []float64) (bounds Bounds, mar
 func (p Problem) missed(c *losses.Cloud, f, marginal []float64) float64 {
 	total := 0.0
 	for i, w := range c.W {
-		total += math.Abs(marginal[i] - w*p.target(f[i]))
+		if w > 0 {
+			total += math.Abs(marginal[i] - w*p.target(f[i]))
+		}
 	}
 	return total / c.Mass
 }
@@ -148,6 +150,9 @@ func (c *certificate) lower() (value, lower float64) {
 	size := c.Epsilon * (c.mass + mm)
 	for _, s := range []struct{ w, f []float64 }{{c.A.W, c.f}, {c.B.W, c.g}} {
 		for i, f := range s.f {
+			if s.w[i] == 0 {
+				continue
+			}
 			dual, rounding := c.conjugate(f)
 			value += s.w[i] * dual
 			size += s.w[i] * rounding

@@ -3,6 +3,7 @@ package entropic
 import (
 	"context"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/floats"
 
@@ -35,90 +36,91 @@ func (p Problem) softmin(ctx context.Context, g []float64) ([]float64, error) {
 // is the last half-step of the iteration. f is the other potential, roughly. s is the solution that they are of, if its costs are those of p, else nil;
 // tolerance says how precise it has to be. The error is the context's.
 func AddPointGradient(ctx context.Context, dst []float64, scale float64, p Problem, f, g []float64, s *Solution, tolerance float64) error {
-	plan, own := (*scaling)(nil), false
+	plan := (*scaling)(nil)
 	if s != nil && s.plan != nil && !s.plan.kernel.symmetric() {
 		plan = s.plan
-	}
-	if plan == nil {
-		own = true
-		frame := p.frame()
-		plan = newScaling(p, frame, newKernel(p, frame, tolerance, false))
-		copy(plan.f, f)
-		copy(plan.g, g)
-		if err := plan.absorb(ctx, p.Epsilon); err != nil {
+	} else {
+		var err error
+		if plan, err = planOf(ctx, p, f, g, tolerance); err != nil {
 			return err
 		}
 	}
-	image, mass := make([]float64, len(dst)), make([]float64, p.A.N)
-	soft, err := plan.images(ctx, image, mass)
-	if err == nil && own && !inRange(mass, p.A.W) {
-		// These potentials do not belong together: f is made from g.
-		if f, err = p.softmin(ctx, g); err == nil {
-			copy(plan.f, f)
-			if err = plan.absorb(ctx, p.Epsilon); err == nil {
-				clear(image)
-				clear(mass)
-				soft, err = plan.images(ctx, image, mass)
+	todo := make([]bool, p.A.N)
+	for i, a := range p.A.W {
+		todo[i] = a > 0
+	}
+	err := plan.addGradient(ctx, dst, scale, todo)
+	if err != nil || !slices.Contains(todo, true) {
+		return err
+	}
+	// The kernel does not hold the sums of these rows at these potentials: at the one that g defines all of them are 1.
+	if f, err = p.softmin(ctx, g); err != nil {
+		return err
+	}
+	if plan, err = planOf(ctx, p, f, g, tolerance); err != nil {
+		return err
+	}
+	return plan.addGradient(ctx, dst, scale, todo)
+}
+
+// planOf is the plan of potentials, of which nothing is stored. The error is the context's.
+func planOf(ctx context.Context, p Problem, f, g []float64, tolerance float64) (*scaling, error) {
+	frame := p.frame()
+	plan := newScaling(p, frame, newKernel(p, frame, tolerance, false))
+	copy(plan.f, f)
+	copy(plan.g, g)
+	return plan, plan.absorb(ctx, p.Epsilon)
+}
+
+// addGradient adds to dst the gradient in the points that are to do, and takes those off whose row the kernel holds the sum of. The error is the context's.
+func (s *scaling) addGradient(ctx context.Context, dst []float64, scale float64, todo []bool) error {
+	if s.Cost != vec.HalfSquared {
+		return s.addPullGradient(ctx, dst, scale, todo)
+	}
+	d := s.A.D
+	return s.kernel.(imager).images(ctx, s.weighted(), s.B, s.center, func(lo, hi int, images, masses []float64) {
+		for i := lo; i < hi; i++ {
+			mass := masses[i-lo]
+			if !todo[i] || !inRange(mass) {
+				continue
+			}
+			todo[i] = false
+			_, marginal := s.marginalOf(i, mass)
+			to, x, image := dst[i*d:][:d], s.A.X[i*d:][:d], images[(i-lo)*d:][:d]
+			for k, c := range s.center {
+				to[k] += scale * marginal * (x[k] - c - image[k]/mass)
 			}
 		}
-	}
+	})
+}
+
+// inRange reports whether a sum over a row of a kernel is positive and finite.
+func inRange(sum float64) bool { return sum > 0 && sum <= math.MaxFloat64 }
+
+// marginalOf is the softmin over the columns' potential for a row with this sum, and the marginal that belongs to it.
+func (s *scaling) marginalOf(i int, sum float64) (soft, marginal float64) {
+	soft = s.f[i] - s.Epsilon*math.Log(sum)
+	return soft, s.A.W[i] * s.Problem.target(s.damping(s.Epsilon)*soft)
+}
+
+func (s *scaling) addPullGradient(ctx context.Context, dst []float64, scale float64, todo []bool) error {
+	soft, marginal := make([]float64, s.A.N), make([]float64, s.A.N)
+	_, err := s.kernel.pass(ctx, pass{y: s.weighted(), x: func(lo, _ int, sums, _ []float64) bool {
+		for i, sum := range sums {
+			if at := lo + i; todo[at] && inRange(sum) {
+				todo[at] = false
+				soft[at], marginal[at] = s.marginalOf(at, sum)
+				marginal[at] *= scale
+			}
+		}
+		return true
+	}})
 	if err != nil {
 		return err
 	}
-	marginal := make([]float64, p.A.N)
-	for i, f := range soft {
-		if p.A.W[i] > 0 {
-			marginal[i] = scale * p.A.W[i] * p.target(p.damping(p.Epsilon)*f)
-		}
-	}
-	if p.Cost != vec.HalfSquared {
-		return p.addPulls(ctx, dst, marginal, soft, g)
-	}
-	for i, w := range marginal {
-		if w == 0 {
-			continue
-		}
-		lo, hi := i*p.A.D, (i+1)*p.A.D
-		to, x, y := dst[lo:hi], p.A.X[lo:hi], image[lo:hi]
-		for k, c := range plan.center {
-			to[k] += w * (x[k] - c - y[k]/mass[i])
-		}
-	}
-	return nil
-}
-
-// inRange reports whether sums over the rows of a kernel are positive and finite, where there is weight.
-func inRange(sums, weights []float64) bool {
-	for i, s := range sums {
-		if weights[i] > 0 && !(s > 0 && s <= math.MaxFloat64) {
-			return false
-		}
-	}
-	return true
-}
-
-// images adds Σ_j K_ij b_j v_j (y_j - center) to image, where the cost has a use for it, and the weights to mass, and returns the softmin over the potential of
-// the columns. The error is the context's.
-func (s *scaling) images(ctx context.Context, image, mass []float64) (soft []float64, err error) {
-	if s.Cost == vec.HalfSquared {
-		y := make([]float64, len(s.B.X))
-		for at := 0; at < len(y); at += s.B.D {
-			for k, c := range s.center {
-				y[at+k] = s.B.X[at+k] - c
-			}
-		}
-		err = s.kernel.(imager).images(ctx, image, mass, s.weighted(), y)
-	} else {
-		_, err = s.kernel.pass(ctx, pass{y: s.weighted(), x: func(lo, _ int, sums, _ []float64) bool {
-			copy(mass[lo:], sums)
-			return true
-		}})
-	}
-	soft = make([]float64, len(mass))
-	for i, m := range mass {
-		soft[i] = s.f[i] - s.Epsilon*math.Log(m)
-	}
-	return soft, err
+	g := slices.Clone(s.g)
+	addLogs(g, slices.Clone(s.v), s.Epsilon)
+	return s.addPulls(ctx, dst, marginal, soft, g)
 }
 
 // addPulls takes the differences of points first: x - T(x) divided by distances loses its digits where two points nearly coincide.

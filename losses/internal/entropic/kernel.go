@@ -5,6 +5,7 @@ import (
 
 	"gonum.org/v1/gonum/floats"
 
+	"kantor/losses"
 	"kantor/losses/internal/parallel"
 	"kantor/losses/internal/vec"
 )
@@ -47,11 +48,13 @@ const (
 	preciseChain = 64      // columns of a sum of a precise pass
 	partPairs    = 1 << 20 // pairs in each of several parts of a pass, at least
 	maxParts     = 16
+	blockBytes   = 1 << 20 // of a block that is written anew, to stay in the second cache
 )
 
 // dense is a kernel of all pairs.
 type dense[K vec.Float] struct {
 	n, m, stride int
+	block        int // rows of a block
 	entries      entries[K]
 	stored       []K // [n,stride]; nil: written anew for every pass
 	y, v         []K // [stride], padded with 0
@@ -73,8 +76,10 @@ type part[K vec.Float] struct {
 func newDense[K vec.Float](n, m int, e entries[K], store bool) *dense[K] {
 	stride := strideOf(m)
 	k := &dense[K]{n: n, m: m, stride: stride, entries: e, y: make([]K, stride), v: make([]K, stride)}
-	if store {
+	if k.block = rowBlock; store {
 		k.stored = newBuffer[K](n * k.stride)
+	} else if rowBlock*stride*sizeOf[K]() > blockBytes {
+		k.block = rowBlock / 2
 	}
 	count := max(1, min(maxParts, n*m/partPairs, n))
 	for i := range count {
@@ -197,7 +202,7 @@ func (k *dense[K]) pass(ctx context.Context, p pass) (ok bool, err error) {
 func (k *dense[K]) passPart(gate *parallel.Gate, part *part[K], p pass) bool {
 	var scratch []K
 	if k.stored == nil {
-		scratch = newBuffer[K](rowBlock * k.stride)
+		scratch = newBuffer[K](k.block * k.stride)
 		defer freeBuffer(scratch)
 	}
 	clear(part.columns)
@@ -205,9 +210,9 @@ func (k *dense[K]) passPart(gate *parallel.Gate, part *part[K], p pass) bool {
 		part.total = make([]float64, k.m)
 	}
 	done := 0
-	for lo := part.lo; lo < part.hi; lo += rowBlock {
-		hi := min(part.hi, lo+rowBlock)
-		if done += rowBlock * k.cost(); done > parallel.TileCost {
+	for lo := part.lo; lo < part.hi; lo += k.block {
+		hi := min(part.hi, lo+k.block)
+		if done += k.block * k.cost(); done > parallel.TileCost {
 			if !gate.Open() {
 				return false
 			}
@@ -287,18 +292,19 @@ const imageChain = 4096
 
 // imager is a kernel that can be multiplied with points.
 type imager interface {
-	// images adds Σ_j K_ij w_j y_j to dst, [N,D], and Σ_j K_ij w_j to mass, for points y [M,D]. The error is the context's.
-	images(ctx context.Context, dst, mass, w, y []float64) error
+	// images gives Σ_j K_ij w_j (y_j - center) of the rows lo..hi, [rows,D], and Σ_j K_ij w_j to the sink, in any order and at once. The error is the context's.
+	images(ctx context.Context, w []float64, y *losses.Cloud, center []float64, sink func(lo, hi int, images, masses []float64)) error
 }
 
-func (k *dense[K]) images(ctx context.Context, dst, mass, w, y []float64) error {
-	d := len(dst) / k.n
+func (k *dense[K]) images(ctx context.Context, w []float64, y *losses.Cloud, center []float64, sink func(lo, hi int, images, masses []float64)) error {
+	d := y.D
 	copyPadded(k.y, w)
 	ld := (d + vec.ImagePad - 1) / vec.ImagePad * vec.ImagePad
 	weighted := make([]K, k.m*ld)
 	for j, v := range w {
-		for i, c := range y[j*d : (j+1)*d] {
-			weighted[j*ld+i] = K(v * c)
+		to := weighted[j*ld:][:d]
+		for i, c := range y.X[j*d:][:d] {
+			to[i] = K(v * (c - center[i]))
 		}
 	}
 	blocks := (k.n + rowBlock - 1) / rowBlock
@@ -309,23 +315,26 @@ func (k *dense[K]) images(ctx context.Context, dst, mass, w, y []float64) error 
 			defer freeBuffer(scratch)
 		}
 		image, narrow := make([]K, rowBlock*ld), make([]K, rowBlock)
+		images, masses := make([]float64, rowBlock*d), make([]float64, rowBlock)
 		for block := from; block < to; block++ {
 			lo, hi := block*rowBlock, min(k.n, (block+1)*rowBlock)
 			rows, ok := k.rows(gate, lo, hi, scratch)
 			if !ok {
 				return
 			}
-			sumRows(mass[lo:hi], narrow[:hi-lo], rows, k.stride, k.y, false)
+			sumRows(masses[:hi-lo], narrow[:hi-lo], rows, k.stride, k.y, false)
+			clear(images)
 			for at := 0; at < k.m; at += imageChain {
 				end := min(k.m, at+imageChain)
 				clear(image)
 				vec.Images(image, ld, rows[at:], k.stride, hi-lo, weighted[at*ld:end*ld], ld, end-at)
-				for i := lo; i < hi; i++ {
-					for c, v := range image[(i-lo)*ld : (i-lo)*ld+d] {
-						dst[i*d+c] += float64(v)
+				for i := range hi - lo {
+					for c, v := range image[i*ld : i*ld+d] {
+						images[i*d+c] += float64(v)
 					}
 				}
 			}
+			sink(lo, hi, images[:(hi-lo)*d], masses[:hi-lo])
 		}
 	})
 }

@@ -87,7 +87,7 @@ func (s *Path) averageSums(ctx context.Context) (missed float64, err error) {
 func (s *Path) logAverage(ctx context.Context) (err error) {
 	s.settle()
 	if s.pairs == nil {
-		if s.pairs, err = newLogPairs(ctx, s.Problem); err != nil {
+		if s.pairs, err = newLogPairs(ctx, s.Problem, s.frame); err != nil {
 			return err
 		}
 	}

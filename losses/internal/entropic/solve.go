@@ -24,6 +24,13 @@ type Solution struct {
 	plan *scaling // nil: the potentials came from elsewhere
 }
 
+// Forget leaves the potentials and lets go of what they were computed with.
+func (s *Solution) Forget() {
+	if s != nil {
+		s.plan = nil
+	}
+}
+
 // Path iterates on the potentials of a problem while its temperature falls.
 type Path struct {
 	*scaling
@@ -121,7 +128,7 @@ func (s *Path) start(ctx context.Context, epsilon float64) error {
 func (s *Path) logSweep(ctx context.Context) (err error) {
 	s.settle()
 	if s.pairs == nil {
-		if s.pairs, err = newLogPairs(ctx, s.Problem); err != nil {
+		if s.pairs, err = newLogPairs(ctx, s.Problem, s.frame); err != nil {
 			return err
 		}
 	}

@@ -96,7 +96,10 @@ func (p Problem) single(f *frame, tolerance float64) bool {
 	return p.narrow(tolerance) && 2*max(largest(f.rx), largest(f.ry))*math.Log2E/p.Epsilon*unitOf[float32]() <= singleError*tolerance
 }
 
-// newLogPairs is the problem in the log domain.
-func newLogPairs(ctx context.Context, p Problem) (pairs, error) {
+// newLogPairs is the problem in the log domain, for a sweep or two from potentials that no kernel holds the sums of.
+func newLogPairs(ctx context.Context, p Problem, f *frame) (pairs, error) {
+	if p.single(f, levelTolerance) {
+		return newScores[float32](ctx, p, false)
+	}
 	return newScores[float64](ctx, p, false)
 }

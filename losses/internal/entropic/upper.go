@@ -34,6 +34,9 @@ func (c *certificate) upper(ctx context.Context) (float64, error) {
 	value, size := rest, 0.0
 	for _, s := range []struct{ w, f, scale, q, e []float64 }{{c.A.W, c.f, q.s, q.rows, e}, {c.B.W, c.g, q.t, q.columns, e1}} {
 		for i, w := range s.w {
+			if w == 0 {
+				continue
+			}
 			log := math.Log(s.scale[i])
 			value += s.q[i] * (s.f[i] + c.Epsilon*log)
 			size += s.q[i] * (math.Abs(s.f[i]) + c.Epsilon*math.Abs(log))
@@ -146,6 +149,9 @@ func (c *certificate) upperAsItIs() float64 {
 	value, size := -c.Epsilon*(c.mass-mm), c.Epsilon*(c.mass+mm)
 	for _, s := range []struct{ w, f, marginal []float64 }{{c.A.W, c.f, c.rows}, {c.B.W, c.g, c.columns}} {
 		for i, w := range s.w {
+			if w == 0 {
+				continue
+			}
 			value += s.marginal[i] * s.f[i]
 			size += s.marginal[i] * math.Abs(s.f[i])
 			price, relative := c.marginalPrice(w, s.marginal[i])
