@@ -150,7 +150,14 @@ func (p *products[T]) softmin(ctx context.Context, f, g, logW []float64, epsilon
 	return err
 }
 
-// addBarycentric is that of [pairs]: with the rows of the plan, each scaled to sum to 1.
+// SoftminPass is one pass of softmins over all pairs in binary32, nothing stored, ready to be run again and again: what benchmarks time.
+func SoftminPass(x, y *losses.Cloud, epsilon float64) func(ctx context.Context) error {
+	p := newProducts[float32](x, y)
+	f, g, sums, logW := make([]float64, x.N), make([]float64, y.N), make([]logSum, x.N), newSide(y).logW
+	return func(ctx context.Context) error { return p.softmin(ctx, f, g, logW, epsilon, sums) }
+}
+
+// addBarycentric adds marginal_i (x_i - T(x_i)) to dst, [N,D], T the barycentric map of the plan's rows and soft their softmins: with the rows of the plan, each scaled to sum to 1.
 func (p *products[T]) addBarycentric(ctx context.Context, dst, marginal, soft, g, logW []float64, epsilon float64) error {
 	p.begin(g, logW, epsilon)
 	width := (p.d + vec.ImagePad - 1) / vec.ImagePad * vec.ImagePad

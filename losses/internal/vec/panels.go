@@ -27,9 +27,13 @@ type Scratch[T Float] struct {
 //
 // A row's result does not depend on the others. The rounding of an exponent is at most d+1 half-ulps of Σ_k |x_ik y_jk| + |h_j|.
 func LogSumProducts[T Float](scratch *Scratch[T], max, sum, x []T, d int, y, h []T) {
+	logSumProducts(active[T](), scratch, max, sum, x, d, y, h)
+}
+
+func logSumProducts[T Float](kernels *kernels[T], scratch *Scratch[T], max, sum, x []T, d int, y, h []T) {
 	checkPanels(len(max), len(x), d, len(y), len(h))
 	_ = sum[:len(max)]
-	for kernels, r := active[T](), 0; r < len(max); r += kernels.fusedRows {
+	for r := 0; r < len(max); r += kernels.fusedRows {
 		kernels.logSumProducts(max[r:], sum[r:], scratch.lanes[:], x[r*d:], min(kernels.fusedRows, len(max)-r), d, y, h)
 	}
 	for i, s := range sum[:len(max)] {

@@ -57,6 +57,8 @@ type kernels[T Float] struct {
 	logSumProducts          func(max, sum, lanes, x []T, rows, d int, y, h []T)
 	sweepProducts           func(rowSums, colSums, lanes, x []T, rows, d int, f, a, y, h, b []T)
 	sum, maxOf              func(x []T) T
+	peakOperations          int // of a round
+	peak                    func(rounds int) T
 }
 
 // choose returns the first implementation, or the one of the given name.
@@ -97,6 +99,7 @@ func genericKernels[T Float]() kernels[T] {
 		images:    genericImages[T],
 		fusedRows: 1, logSumProducts: genericLogSumProducts[T], sweepProducts: genericSweepProducts[T],
 		sum: genericSum[T], maxOf: genericMaxOf[T],
+		peakOperations: 8, peak: genericPeak[T],
 	}
 }
 

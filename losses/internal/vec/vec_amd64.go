@@ -29,6 +29,7 @@ func avx512() implementation {
 			images:    imagesF64AVX512,
 			fusedRows: 6, logSumProducts: logSumProductsF64AVX512, sweepProducts: sweepProductsF64AVX512,
 			sum: sumF64AVX512, maxOf: maxOfF64AVX512,
+			peakOperations: 192, peak: peakF64AVX512,
 		},
 		f32: kernels[float32]{
 			costRows: 6, costsBlock: costsBlockF32AVX512, costs: costsF32AVX512,
@@ -40,6 +41,7 @@ func avx512() implementation {
 			images:    imagesF32AVX512,
 			fusedRows: 6, logSumProducts: logSumProductsF32AVX512, sweepProducts: sweepProductsF32AVX512,
 			sum: sumF32AVX512, maxOf: maxOfF32AVX512,
+			peakOperations: 384, peak: peakF32AVX512,
 		},
 	}
 }
@@ -57,6 +59,7 @@ func avx2() implementation {
 			images:    imagesF64AVX2,
 			fusedRows: 3, logSumProducts: logSumProductsF64AVX2, sweepProducts: sweepProductsF64AVX2,
 			sum: sumF64AVX2, maxOf: maxOfF64AVX2,
+			peakOperations: 96, peak: peakF64AVX2,
 		},
 		f32: kernels[float32]{
 			costRows: 2, costsBlock: costsBlockF32AVX2, costs: costsF32AVX2,
@@ -68,6 +71,7 @@ func avx2() implementation {
 			images:    imagesF32AVX2,
 			fusedRows: 3, logSumProducts: logSumProductsF32AVX2, sweepProducts: sweepProductsF32AVX2,
 			sum: sumF32AVX2, maxOf: maxOfF32AVX2,
+			peakOperations: 192, peak: peakF32AVX2,
 		},
 	}
 }
