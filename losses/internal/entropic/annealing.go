@@ -80,12 +80,22 @@ func runAnnealing[T vec.Float](ctx context.Context, s Annealing) (*Annealed, err
 	return out, nil
 }
 
-// Stored is how many bytes of costs a run stores at most.
+// Stored is how many bytes of costs a run stores at most: of those that are not products.
 func (s Annealing) Stored() int64 {
+	switch {
+	case s.byProducts():
+		return 0
+	case s.single():
+		return storedCosts[float32](s)
+	}
+	return storedCosts[float64](s)
+}
+
+func storedCosts[T vec.Float](s Annealing) int64 {
 	total := int64(0)
 	for i, pair := range [][2]*losses.Cloud{{s.A, s.B}, {s.A, s.A}, {s.B, s.B}} {
-		if n, m := pair[0].N, pair[1].N; fits[float64](n, m) && (i == 0 || s.Debias) {
-			total += costBytes[float64](n, m)
+		if n, m := pair[0].N, pair[1].N; fits[T](n, m) && (i == 0 || s.Debias) {
+			total += costBytes[T](n, m)
 		}
 	}
 	return total

@@ -49,6 +49,9 @@ func newSweep[T vec.Float](x, y *losses.Cloud, self bool) *sweep[T] {
 	return s
 }
 
+// sweepOffset is added to exponents: when the temperature falls, sums get smaller by more than they get larger.
+const sweepOffset = 32
+
 // maxSweepGroups bounds the partial sums.
 const maxSweepGroups = 32
 
@@ -62,7 +65,7 @@ func (s *sweep[T]) run(ctx context.Context, softF, softG, f, g []float64, epsilo
 	}
 	s.begin(g, nil, epsilon)
 	for i, v := range f {
-		s.shifts[i] = T((v - s.halfX[i]) / epsilon * math.Log2E)
+		s.shifts[i] = T((v-s.halfX[i])/epsilon*math.Log2E + sweepOffset)
 	}
 	// Strips go to groups in turn: those of a triangle differ in length.
 	groups := len(s.partial)
@@ -110,7 +113,7 @@ func (s *sweep[T]) finish(soft, f, sums []float64, mass, epsilon float64) bool {
 		padded[i] = 1
 	}
 	vec.LogRow(padded, padded)
-	own := math.Log(mass)
+	own := math.Log(mass) - sweepOffset*math.Ln2
 	for i, v := range f {
 		soft[i] = v - epsilon*(padded[i]+own)
 	}
