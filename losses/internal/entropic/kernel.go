@@ -48,13 +48,11 @@ const (
 	preciseChain = 64      // columns of a sum of a precise pass
 	partPairs    = 1 << 20 // pairs in each of several parts of a pass, at least
 	maxParts     = 16
-	blockBytes   = 1 << 20 // of a block that is written anew, to stay in the second cache
 )
 
 // dense is a kernel of all pairs.
 type dense[K vec.Float] struct {
 	n, m, stride int
-	block        int // rows of a block
 	entries      entries[K]
 	stored       []K // [n,stride]; nil: written anew for every pass
 	y, v         []K // [stride], padded with 0
@@ -76,10 +74,8 @@ type part[K vec.Float] struct {
 func newDense[K vec.Float](n, m int, e entries[K], store bool) *dense[K] {
 	stride := strideOf(m)
 	k := &dense[K]{n: n, m: m, stride: stride, entries: e, y: make([]K, stride), v: make([]K, stride)}
-	if k.block = rowBlock; store {
+	if store {
 		k.stored = newBuffer[K](n * k.stride)
-	} else if rowBlock*stride*sizeOf[K]() > blockBytes {
-		k.block = rowBlock / 2
 	}
 	count := max(1, min(maxParts, n*m/partPairs, n))
 	for i := range count {
@@ -202,7 +198,7 @@ func (k *dense[K]) pass(ctx context.Context, p pass) (ok bool, err error) {
 func (k *dense[K]) passPart(gate *parallel.Gate, part *part[K], p pass) bool {
 	var scratch []K
 	if k.stored == nil {
-		scratch = newBuffer[K](k.block * k.stride)
+		scratch = newBuffer[K](rowBlock * k.stride)
 		defer freeBuffer(scratch)
 	}
 	clear(part.columns)
@@ -210,9 +206,9 @@ func (k *dense[K]) passPart(gate *parallel.Gate, part *part[K], p pass) bool {
 		part.total = make([]float64, k.m)
 	}
 	done := 0
-	for lo := part.lo; lo < part.hi; lo += k.block {
-		hi := min(part.hi, lo+k.block)
-		if done += k.block * k.cost(); done > parallel.TileCost {
+	for lo := part.lo; lo < part.hi; lo += rowBlock {
+		hi := min(part.hi, lo+rowBlock)
+		if done += rowBlock * k.cost(); done > parallel.TileCost {
 			if !gate.Open() {
 				return false
 			}
