@@ -46,7 +46,7 @@ type scalings struct{ u, v []float64 }
 const (
 	rowBlock     = 12      // rows that are read, and read again while they are in a cache: a multiple of what the kernels of vec take at a time
 	preciseChain = 64      // columns of a sum of a precise pass
-	partPairs    = 1 << 20 // pairs in each of several parts of a pass, at least
+	partPairs    = 1 << 18 // pairs in each of several parts of a pass, at least
 	maxParts     = 16
 )
 

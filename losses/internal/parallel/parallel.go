@@ -125,9 +125,8 @@ func (r *run) on(most int) error {
 }
 
 // work computes tiles until none is left.
-func (r *run) work() { r.workThrough(&Gate{run: r}) }
-
-func (r *run) workThrough(gate *Gate) {
+func (r *run) work() {
+	gate := &Gate{run: r}
 	if r.request != nil {
 		if gate.held = slots.acquire(r); !gate.held {
 			return

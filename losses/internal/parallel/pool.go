@@ -13,6 +13,7 @@ import (
 // slot to a request that has fewer, so that a small request waits for a tile, not for a large request.
 type pool struct {
 	waiting atomic.Int32 // goroutines in line. While it is 0 a tile costs this look and nothing else
+	busy    atomic.Int32 // slots in use, for a look without the mutex
 	fixed   atomic.Int32 // slots; 0: as many as GOMAXPROCS
 
 	mu   sync.Mutex
@@ -69,6 +70,7 @@ func (p *pool) acquire(r *run) bool {
 		return false
 	case p.used < r.slots && len(p.line) == 0:
 		p.used++
+		p.busy.Store(int32(p.used))
 		r.request.running++
 		p.mu.Unlock()
 		return true
@@ -92,7 +94,11 @@ func (p *pool) release(r *run) {
 		return
 	}
 	p.used--
+	p.busy.Store(int32(p.used))
 }
+
+// spare reports whether a slot is free, or was a moment ago.
+func (p *pool) spare() bool { return p.waiting.Load() == 0 && int(p.busy.Load()) < Slots() }
 
 // yield hands the slot to a request that has fewer, if one waits, and waits for the next turn. It reports whether the slot is held again, which it is not
 // when the context ended.
