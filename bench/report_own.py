@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bench.markdown import milliseconds, table
 from bench.rows import Row
 
-_KERNEL = """## The kernel against its limits
+_KERNEL = """## The fused kernel against its limits
 
-One core. A pair of points takes at the least 2D/peak for the product and t_exp for the exponential and its sum, both
-measured in this run; the last column is the part of that speed that the kernel reaches.
+One core, float32: a softmin over points that stores none of its pairs. A pair takes 2D/peak for the product and t_exp
+for the exponential and its sum, both measured in this run; the last column is that time by the one it took. It is above
+1 where products and exponentials overlap.
 """
 
 _SCALING = """## Cores
+
+The same kernel, D={d}, on one core and on all {processors}:
 """
 
 
@@ -38,24 +39,24 @@ def instruction_sets(rows: list[Row]) -> str:
 
 
 def kernel(rows: list[Row]) -> str:
-    """What `kantor bench kernel` found."""
-    return "\n".join([_KERNEL, *(_plain(row["found"]) for row in rows)]) if rows else ""
+    """What `kantor bench kernel` found, but for the plain loops."""
+    entries = [entry for row in rows for entry in row["found"]["kernels"] if entry["implementation"] != "generic"]
+    if not entries:
+        return ""
+    columns = ("gpair_per_s", "peak_gflop_per_s", "t_exp_ns", "of_roofline")
+    lines = [[entry["implementation"], str(entry["d"]), *(f"{entry[name]:.3g}" for name in columns)] for entry in entries]
+    return "\n".join(
+        [_KERNEL, table(["kernels", "D", "Gpair/s", "peak, Gflop/s", "t_exp, ns", "of the limit"], lines)]
+    )
 
 
 def scaling(rows: list[Row]) -> str:
     """What `kantor bench scaling` found."""
-    return "\n".join([_SCALING, *(_plain(row["found"]) for row in rows)]) if rows else ""
-
-
-def _plain(found: Any) -> str:
-    """A table of objects as they are, with their keys for a head."""
-    entries = found["rows"] if isinstance(found, dict) else found
-    head = list(dict.fromkeys(key for entry in entries for key in entry))
-    cells = [[_cell(entry.get(key)) for key in head] for entry in entries]
-    return table([key.replace("_", " ") for key in head], cells)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    parts = []
+    for row in rows:
+        found = row["found"]
+        columns = ("one_gpair_per_s", "all_gpair_per_s", "speedup")
+        lines = [[str(entry["n"]), *(f"{entry[name]:.3g}" for name in columns)] for entry in found["sizes"]]
+        parts += [_SCALING.format(d=found["d"], processors=found["processors"])]
+        parts += [table(["N", "one, Gpair/s", "all, Gpair/s", "speed-up"], lines)]
+    return "\n".join(parts)

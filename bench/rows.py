@@ -63,7 +63,7 @@ def same_work(session: Session, n: int, dim: int) -> Row:
         if n >= _ONLINE_FROM:
             candidates["SamplesLoss online"] = lambda: peers.samples_loss(problem, SCALING, "online")
     row: Row = {"kind": "same work", **asdict(problem), "scaling": SCALING, "agreement": {}, "absent": {}}
-    term = kantor.Sinkhorn(blur=_BLUR, scaling=SCALING, profile="geomloss")
+    term = kantor.Sinkhorn(blur=_BLUR, scaling=SCALING, profile="geomloss", without_interval=True)
     with ExitStack() as stack:
         calls = {"kantor": stack.enter_context(calling(session.server.client, term, *problem.clouds()))}
         value, gradient = calls["kantor"]()
