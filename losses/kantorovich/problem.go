@@ -61,7 +61,8 @@ func (p *problem) Solve(ctx context.Context, want losses.Want) (losses.TermResul
 		return losses.TermResult{}, err
 	}
 	result := losses.TermResult{Gradients: p.gradients(want, h)}
-	solve := losses.Solve{Converged: p.closed(h), Iterations: solution.Iterations, MarginalError: solution.MarginalError, Epsilon: run.Epsilon}
+	solve := losses.Solve{Converged: p.closed(h), Iterations: solution.Iterations, MarginalError: solution.MarginalError, Epsilon: run.Epsilon,
+		Strategy: solution.Strategy}
 	outcome := losses.Outcome{Value: h.value, Solve: &solve}
 	outcome.Interval = entropic.Widen(h.lower, h.upper, 0, h.value)
 	result.Outcomes = []losses.Outcome{outcome}

@@ -181,7 +181,7 @@ func (n *newton) climb(ctx context.Context, o Options) (ok bool, err error) {
 			}
 			continue
 		}
-		if floats.Norm(n.step, math.Inf(1)) > trustedStep {
+		if largest(n.step) > trustedStep {
 			share *= 2
 		} else {
 			share = max(share/2, leastShare)

@@ -60,7 +60,16 @@ func newPlan(ctx context.Context, p Problem, s *Solution) (*plan, error) {
 	return pl, err
 }
 
-func largest(x []float64) float64 { return floats.Norm(x, math.Inf(1)) }
+// largest is the largest absolute value.
+func largest(x []float64) float64 {
+	top := 0.0
+	for _, v := range x {
+		if size := math.Abs(v); size > top {
+			top = size
+		}
+	}
+	return top
+}
 
 // entries writes b_j exp((f_i + g_j - C_ij)/ε) for a run of columns from lo on.
 func (p *plan) entries(dst []float64, i int, costs []float64, lo int) {
