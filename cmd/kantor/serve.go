@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -18,9 +20,10 @@ import (
 // stdinGrace is how long a server that ends with its standard input waits for what is open: whoever started it has gone.
 const stdinGrace = time.Second
 
-// ballastBytes are allocated and never touched, so that they take address space only. Go collects garbage when the heap has doubled: an idle server's is a
-// few megabytes, and without the ballast every few requests, and what they allocate, would pay for a collection.
-const ballastBytes = 32 << 20
+const (
+	ballastBytes     = 256 << 20
+	collectAtPercent = 12
+)
 
 type serveCommand struct {
 	Listen        string        `default:"127.0.0.1:7443" placeholder:"ADDRESS" help:"HOST:PORT, or unix:PATH for a socket of mode 0600 (${default})."`
@@ -68,9 +71,20 @@ func (c serveCommand) Run(std streams) error {
 		return errors.Join(err, listener.Close())
 	}
 	reserveProcessor()
-	ballast := make([]byte, ballastBytes)
-	defer runtime.KeepAlive(ballast)
+	defer runtime.KeepAlive(paceCollections())
 	return srv.Serve(ctx, listener)
+}
+
+// paceCollections lets the heap grow by 32 MiB and an eighth of what it holds before garbage is collected. Go would let it double: an idle server's is a few
+// megabytes and would pay for a collection every few requests, while beside a large problem there would be the garbage of another one. So there is a ballast,
+// which is returned and to be kept; it is never touched, so that it takes address space only. A collection costs little however often it is: it does not look
+// at numbers, and nearly all of a heap is numbers. GOGC and GOMEMLIMIT, where they are set, decide instead.
+func paceCollections() (ballast []byte) {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		return nil
+	}
+	debug.SetGCPercent(collectAtPercent)
+	return make([]byte, ballastBytes)
 }
 
 // reserveProcessor gives Go one processor more than compute at once. Go looks for messages only when one of its processors has nothing to do, or after 10 ms:
