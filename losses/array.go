@@ -45,6 +45,15 @@ func (a Array) Float64s() []float64 {
 	return out
 }
 
+// empty returns an array of a's shape and number format without its elements, which nobody need keep for it.
+func (a Array) empty() Array {
+	out := Array{Shape: a.Shape}
+	if a.F32 != nil {
+		out.F32 = []float32{} // a slice of a's would keep all of it
+	}
+	return out
+}
+
 // withValues returns an array of a's shape and number format that holds values, rounded once.
 func (a Array) withValues(values []float64) Array {
 	out := Array{Shape: append([]int(nil), a.Shape...)}

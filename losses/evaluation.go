@@ -16,7 +16,7 @@ type Evaluation struct {
 
 // target is a tensor whose gradient is wanted.
 type target struct {
-	like  Array // has its shape and number format
+	like  Array // has its shape and number format, and no numbers
 	batch int   // problems of the input that it is of; 0: a term's problems share it
 }
 
@@ -26,6 +26,25 @@ func (t target) start(b int) int {
 		return 0
 	}
 	return b * (elements(t.like.Shape) / t.batch)
+}
+
+// add returns the sum, which may be nil, with weight times the gradient of problem b added. It takes over both: often there is one gradient alone, and large.
+func (t target) add(sum, gradient []float64, b int, weight float64) []float64 {
+	total := elements(t.like.Shape)
+	if sum == nil && len(gradient) == total {
+		for i, v := range gradient {
+			gradient[i] = 0 + float64(weight*v) // as it is added below: the sum of 0 and -0 is 0
+		}
+		return gradient
+	}
+	if sum == nil {
+		sum = make([]float64, total)
+	}
+	part := sum[t.start(b):]
+	for i, v := range gradient {
+		part[i] += float64(weight * v)
+	}
+	return sum
 }
 
 // boundTerm is a term bound to its inputs, one problem for each of a batch.
@@ -92,10 +111,7 @@ func (e *Evaluation) Work() Work {
 func (e *Evaluation) Evaluate(ctx context.Context) (*Result, error) {
 	ctx = parallel.Request(ctx)
 	result := &Result{Gradients: map[Ref]Array{}}
-	sums := map[Ref][]float64{}
-	for r, target := range e.gradients {
-		sums[r] = make([]float64, elements(target.like.Shape))
-	}
+	sums := map[Ref][]float64{} // nothing was added yet where there is none
 	for _, t := range e.terms {
 		solved, err := t.solve(ctx)
 		if err != nil {
@@ -111,15 +127,16 @@ func (e *Evaluation) Evaluate(ctx context.Context) (*Result, error) {
 				result.Value += float64(t.weight * outcome.Value)
 			}
 			for r, gradient := range s.Gradients {
-				sum := sums[r][e.gradients[r].start(b):]
-				for i, v := range gradient {
-					sum[i] += float64(t.weight * v)
-				}
+				sums[r] = e.gradients[r].add(sums[r], gradient, b, t.weight)
 			}
 		}
 	}
 	for r, target := range e.gradients {
-		result.Gradients[r] = target.like.withValues(sums[r])
+		sum := sums[r]
+		if sum == nil {
+			sum = make([]float64, elements(target.like.Shape))
+		}
+		result.Gradients[r] = target.like.withValues(sum)
 	}
 	return result, nil
 }

@@ -179,7 +179,7 @@ func (o Objective) bindGradients(inputs Inputs) (map[Ref]target, error) {
 		if err != nil {
 			return nil, badf(path, "is %q, but %v", name, err)
 		}
-		refs[r] = target{like: tensor, batch: batch(inputs[input])}
+		refs[r] = target{like: tensor.empty(), batch: batch(inputs[input])}
 	}
 	return refs, nil
 }

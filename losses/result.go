@@ -14,7 +14,7 @@ type TermResult struct {
 	Warnings []Warning // of a batch each code once
 	Extras   map[string]Extra
 	// Gradients are those of the unweighted value, in binary64 and the shape of the tensor that Ref names. A loss fills in those that it was asked for;
-	// [Evaluation.Evaluate] takes them away into the total's.
+	// [Evaluation.Evaluate] takes them over, and may write the total's into them: no two share memory.
 	Gradients map[Ref][]float64
 }
 

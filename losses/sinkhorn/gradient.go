@@ -16,7 +16,7 @@ func (p *problem) gradients(ctx context.Context, want losses.Want, cross *solved
 	for side, x := range p.sides() {
 		if ref := (losses.Ref{Input: x.Name, Field: "points"}); want.Gradients[ref] {
 			accumulate(out, ref, cross.points[side])
-			if len(selves) > 0 {
+			if len(selves) > 0 && selves[side].points[side] != nil {
 				accumulate(out, ref, selves[side].points[side])
 			}
 		}
@@ -51,14 +51,20 @@ func accumulate(into map[losses.Ref][]float64, ref losses.Ref, g []float64) {
 //	Σ_j P^xy_ij ∇₁c(x_i,y_j) - Σ_j P^xx_ij ∇₁c(x_i,x_j)
 //
 // (Feydy et al. 2019, section 3.2): the self term counts half and its points stand on both sides. For c = ½d², balanced, that is a_i (T_xx(x_i) - T_xy(x_i)),
-// T the barycentric map.
+// T the barycentric map. Where the problems are solved one by one, self terms are added to the cross problem's.
 func (p *problem) differentiate(ctx context.Context, want losses.Want, all []*solved, i int) error {
 	s, cross := all[i], p.cross
 	for side, x := range p.sides() {
 		if !want.Gradients[losses.Ref{Input: x.Name, Field: "points"}] || i > 0 && i-1 != side {
 			continue
 		}
-		s.points[side] = make([]float64, x.N*x.D)
+		into := s
+		if p.oneByOne() {
+			into = all[0]
+		}
+		if into.points[side] == nil {
+			into.points[side] = make([]float64, x.N*x.D)
+		}
 		cross.A, cross.B = x, x
 		f, g, of, scale := s.F, s.F, s.Solution, -p.scale
 		if i == 0 {
@@ -67,7 +73,7 @@ func (p *problem) differentiate(ctx context.Context, want losses.Want, all []*so
 				f, g, of = s.G, s.F, nil // its kernel has the target's points as columns
 			}
 		}
-		if err := entropic.AddPointGradient(ctx, s.points[side], scale, cross, f, g, of, p.precision()); err != nil {
+		if err := entropic.AddPointGradient(ctx, into.points[side], scale, cross, f, g, of, p.precision()); err != nil {
 			return err
 		}
 	}

@@ -34,7 +34,7 @@ type solved struct {
 	path *entropic.Path // nil: the potentials came from elsewhere
 	*entropic.Solution
 	entropic.Bounds
-	points [2][]float64 // what it adds to the gradients in the points of source and target; nil: nothing, or not wanted
+	points [2][]float64 // what it adds to the gradients in the points of source and target; nil: nothing, not wanted, or in the cross problem's
 }
 
 // Work implements [losses.Problem]. A self problem takes few iterations, so its pairs count but not its own limit.
@@ -116,17 +116,25 @@ const (
 	lastTolerance  = 1e-14
 )
 
-// solve solves the problems, at once: a pass over a stored kernel fills one processor, and where one problem ends before the others so do its gradients.
-// Large ones, of which nothing is stored, fill all processors one after the other, and take less memory so.
+// oneByOne reports whether the problems are solved one after the other. A pass over a stored kernel fills one processor, so they are solved at once; large
+// ones, of which nothing is stored, fill all processors, and take less memory so.
+func (p *problem) oneByOne() bool { return p.stored() == 0 }
+
+// each calls body for all problems, at once or one after the other.
+func (p *problem) each(ctx context.Context, all []*solved, body func(i int) error) error {
+	most := len(all)
+	if p.oneByOne() {
+		most = 1
+	}
+	return parallel.AtMost(ctx, most, len(all), body)
+}
+
+// solve solves the problems. Where one ends before the others so do its gradients.
 func (p *problem) solve(ctx context.Context, want losses.Want, all []*solved) error {
 	if p.gap > 0 {
 		return p.narrow(ctx, want, all)
 	}
-	most := len(all)
-	if p.stored() == 0 {
-		most = 1
-	}
-	return parallel.AtMost(ctx, most, len(all), func(i int) error {
+	return p.each(ctx, all, func(i int) error {
 		s := all[i]
 		defer s.release()
 		if err := p.iterate(ctx, s, i > 0, p.options); err != nil {
@@ -140,7 +148,7 @@ func (p *problem) solve(ctx context.Context, want losses.Want, all []*solved) er
 func (p *problem) narrow(ctx context.Context, want losses.Want, all []*solved) error {
 	o := entropic.Options{Tolerance: firstTolerance, MaxIterations: p.options.MaxIterations}
 	for {
-		err := parallel.Each(ctx, len(all), func(i int) error { return p.iterate(ctx, all[i], i > 0, o) })
+		err := p.each(ctx, all, func(i int) error { return p.iterate(ctx, all[i], i > 0, o) })
 		if err != nil {
 			return err
 		}
@@ -151,7 +159,7 @@ func (p *problem) narrow(ctx context.Context, want losses.Want, all []*solved) e
 			for _, s := range all {
 				s.Converged = narrow
 			}
-			return parallel.Each(ctx, len(all), func(i int) error { return p.differentiate(ctx, want, all, i) })
+			return p.each(ctx, all, func(i int) error { return p.differentiate(ctx, want, all, i) })
 		}
 		o.Tolerance *= nextTolerance
 	}

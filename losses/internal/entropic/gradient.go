@@ -88,7 +88,8 @@ func (s *scaling) addGradient(ctx context.Context, dst []float64, scale float64,
 			_, marginal := s.marginalOf(i, mass)
 			to, x, image := dst[i*d:][:d], s.A.X[i*d:][:d], images[(i-lo)*d:][:d]
 			for k, c := range s.center {
-				to[k] += scale * marginal * (x[k] - c - image[k]/mass)
+				// Rounded before it is added, so that what was there before decides nothing but the sum.
+				to[k] += float64(scale * marginal * (x[k] - c - image[k]/mass))
 			}
 		}
 	})
