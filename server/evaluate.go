@@ -22,14 +22,26 @@ type Evaluator struct {
 // Evaluate computes one request. The error is a *[losses.InputError] with the path of what is wrong, or the context's.
 func (e Evaluator) Evaluate(ctx context.Context, req *kantorv1.EvaluateRequest) (*kantorv1.EvaluateResponse, error) {
 	start := time.Now()
-	objective, inputs, err := decode(req)
+	evaluation, err := bind(req)
 	if err != nil {
 		return nil, err
 	}
-	evaluation, err := objective.Bind(inputs, req.GetSeed())
+	return e.compute(ctx, evaluation, start)
+}
+
+// consume is Evaluate, and takes the inputs out of a request that it bound: whoever holds it until the answer does not hold their bytes meanwhile.
+func (e Evaluator) consume(ctx context.Context, req *kantorv1.EvaluateRequest) (*kantorv1.EvaluateResponse, error) {
+	start := time.Now()
+	evaluation, err := bind(req)
 	if err != nil {
 		return nil, err
 	}
+	req.Inputs = nil
+	return e.compute(ctx, evaluation, start)
+}
+
+// compute solves what was bound since start.
+func (e Evaluator) compute(ctx context.Context, evaluation *losses.Evaluation, start time.Time) (*kantorv1.EvaluateResponse, error) {
 	bound := time.Now()
 	solve := (*losses.Evaluation).Evaluate
 	if e.solve != nil {
@@ -43,6 +55,15 @@ func (e Evaluator) Evaluate(ctx context.Context, req *kantorv1.EvaluateRequest) 
 	response.Timing = &kantorv1.Timing{Decode: durationpb.New(bound.Sub(start)), Compute: durationpb.New(time.Since(bound))}
 	response.Build = e.build()
 	return response, nil
+}
+
+// bind decodes and checks a request.
+func bind(req *kantorv1.EvaluateRequest) (*losses.Evaluation, error) {
+	objective, inputs, err := decode(req)
+	if err != nil {
+		return nil, err
+	}
+	return objective.Bind(inputs, req.GetSeed())
 }
 
 // build names what computes.

@@ -30,7 +30,7 @@ func (l lossService) EvaluateStream(wire grpc.BidiStreamingServer[kantorv1.Evalu
 	return toStatus(newStream(l.server, wire).run()).Err()
 }
 
-// compute evaluates one request or batch and counts it. It has its own recovery, because a stream's batches run in goroutines of their own.
+// compute evaluates one request or batch, which it takes the inputs out of, and counts it. It has its own recovery, because a stream's batches run in goroutines of their own.
 func (s *Server) compute(ctx context.Context, req *kantorv1.EvaluateRequest) (response *kantorv1.EvaluateResponse, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -38,7 +38,7 @@ func (s *Server) compute(ctx context.Context, req *kantorv1.EvaluateRequest) (re
 		}
 		s.counters.count(req.GetObjective(), err)
 	}()
-	response, err = s.evaluator.Evaluate(ctx, req)
+	response, err = s.evaluator.consume(ctx, req)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, context.Cause(ctx) // which also tells a stop of the server from a cancelled call

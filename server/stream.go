@@ -223,7 +223,9 @@ func (s *Server) answerBatch(ctx context.Context, objective *kantorv1.Objective,
 		s.counters.count(nil, err)
 		return failureMessage(batch.GetId(), err)
 	}
-	response, err := s.compute(ctx, &kantorv1.EvaluateRequest{Objective: objective, Inputs: batch.GetInputs(), Seed: batch.GetSeed()})
+	request := &kantorv1.EvaluateRequest{Objective: objective, Inputs: batch.GetInputs(), Seed: batch.GetSeed()}
+	batch.Inputs = nil // they are the request's, which lets go of them
+	response, err := s.compute(ctx, request)
 	if err != nil {
 		return failureMessage(batch.GetId(), err)
 	}
