@@ -82,7 +82,7 @@ func (p *problem) boundAnnealed(ctx context.Context, annealed *entropic.Annealed
 		problem.A, problem.B = a, b
 		s := &solved{Problem: problem, Solution: &entropic.Solution{F: f, G: g, Iterations: annealed.Iterations, MarginalError: annealed.MarginalError}}
 		if err == nil && !p.withoutInterval {
-			s.Bounds, s.MarginalError, err = entropic.Measure(ctx, problem, s.Solution, p.precision())
+			s.Bounds, s.MarginalError, err = entropic.Measure(ctx, problem, s.Solution, p.options.Tolerance)
 		}
 		s.Converged = s.MarginalError <= p.options.Tolerance
 		return s

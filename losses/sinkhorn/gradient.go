@@ -73,7 +73,7 @@ func (p *problem) differentiate(ctx context.Context, want losses.Want, all []*so
 				f, g, of = s.G, s.F, nil // its kernel has the target's points as columns
 			}
 		}
-		if err := entropic.AddPointGradient(ctx, into.points[side], scale, cross, f, g, of, p.precision()); err != nil {
+		if err := entropic.AddPointGradient(ctx, into.points[side], scale, cross, f, g, of, p.options.Tolerance); err != nil {
 			return err
 		}
 	}
@@ -122,12 +122,4 @@ func (p *problem) ofPotentials(out, own []float64, x, y *losses.Cloud) {
 		floats.AddConst(-floats.Dot(x.W, out)/x.Mass, out)
 	}
 	floats.Scale(p.scale, out)
-}
-
-// precision is the tolerance that decides in which number format a gradient is computed.
-func (p *problem) precision() float64 {
-	if p.geomLoss {
-		return 0
-	}
-	return p.options.Tolerance
 }
