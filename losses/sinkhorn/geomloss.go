@@ -83,6 +83,7 @@ func (p *problem) boundAnnealed(ctx context.Context, annealed *entropic.Annealed
 		s := &solved{Problem: problem, Solution: &entropic.Solution{F: f, G: g, Iterations: annealed.Iterations, MarginalError: annealed.MarginalError}}
 		if err == nil && !p.withoutInterval {
 			s.Bounds, s.MarginalError, err = entropic.Measure(ctx, problem, s.Solution, p.options.Tolerance)
+			s.MarginalError = entropic.Saturated(s.MarginalError)
 		}
 		s.Converged = s.MarginalError <= p.options.Tolerance
 		return s

@@ -154,6 +154,74 @@ func TestGeomLossProfileStepForStep(t *testing.T) {
 	}
 }
 
+// Clouds that are smaller than the blur: the schedule is that of a diameter below the last temperature, on which the library raises no error. The value of two
+// points is half their squared distance, or it, whose difference from the floor of distances is what is left of the latter.
+func TestGeomLossProfileOfSmallClouds(t *testing.T) {
+	for _, cost := range []losses.Cost{losses.HalfSquaredEuclidean, losses.Euclidean} {
+		for _, distance := range []float64{1e-2, 1e-3, 1e-12, 1e-30, 1e-60} {
+			x, y := []float64{0, distance / 2}, []float64{distance}
+			s := samplesLoss{x: x, y: y, a: []float64{0.5, 0.5}, b: []float64{1}, d: 1, power: 2, blur: 0.05, scaling: 0.5, rho: 0.25}
+			d := divergence(func(d *sinkhorn.Divergence) { d.Profile, d.Cost, d.Rho = sinkhorn.GeomLoss, cost, losstest.Ptr(0.25) })
+			if cost == losses.Euclidean {
+				s.power = 1
+			}
+			got, want := losstest.Outcome(t, d, losses.Inputs{"x": losstest.Weighted(x, s.a), "y": losstest.Weighted(y, s.b)}), s.value()
+			// Potentials are at most the costs and ε, and rounded relative to that.
+			if diff := math.Abs(got.Value - want); !(diff <= 1e-16) || got.Solve.Iterations != 2 {
+				t.Errorf("%v, distance %v: got %v after %d steps, want %v after 2", cost, distance, got.Value, got.Solve.Iterations, want)
+			}
+		}
+	}
+}
+
+// Where all points are one there is no first temperature, and nothing to anneal. Nor is there where the diameter, squared, is less than any number.
+func TestGeomLossProfileOfOnePlace(t *testing.T) {
+	for _, cost := range []losses.Cost{losses.HalfSquaredEuclidean, losses.Euclidean} {
+		for _, rho := range []*float64{nil, losstest.Ptr(1.0)} {
+			for _, distance := range []float64{0, 1e-20, 1e-200} { // of which binary32 does not hold the second's square
+				x, y := losstest.Cloud([]float64{0.5}, []float64{0.5}), losstest.Cloud([]float64{0.5})
+				if distance > 0 {
+					x, y = losstest.Cloud([]float64{0}, []float64{0}), losstest.Cloud([]float64{distance})
+				}
+				inputs := []losses.Inputs{{"x": x, "y": y},
+					{"x": &losses.Measure{Points: single(x.Points)}, "y": &losses.Measure{Points: single(y.Points)}}}
+				for _, in := range inputs {
+					d := divergence(func(d *sinkhorn.Divergence) { d.Profile, d.Cost, d.Rho = sinkhorn.GeomLoss, cost, rho })
+					result := losstest.Evaluate(t, d, in, "x.points", "y.points", "x.weights", "y.weights")
+					o := result.Terms[0].Outcomes[0]
+					rounding := 1e-16
+					if in["x"].(*losses.Measure).Points.F32 != nil {
+						rounding = 0x1p-21 * o.Solve.Epsilon // half-ulps of binary32 in exponents and their sums
+					}
+					if !(math.Abs(o.Value) <= rounding) || o.Interval == nil || !(o.Solve.MarginalError <= 1e-2) {
+						t.Errorf("%v, distance %v: got %v in %v, %+v, want 0", cost, distance, o.Value, o.Interval, *o.Solve)
+					}
+					for ref, g := range result.Gradients {
+						for _, v := range g.Float64s() {
+							if !(math.Abs(v) <= rounding) {
+								t.Errorf("%v, distance %v: the gradient in %s.%s is %v, want 0", cost, distance, ref.Input, ref.Field, v)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// Far below where the schedule's few steps get to, and below the floor of its distances, the plan of its potentials overflows, and the marginal error is the
+// largest number.
+func TestGeomLossProfileWhosePlanOverflows(t *testing.T) {
+	in := losses.Inputs{"x": losstest.Cloud([]float64{0}), "y": losstest.Cloud([]float64{1})}
+	d := divergence(func(d *sinkhorn.Divergence) {
+		d.Profile, d.Cost, d.Blur = sinkhorn.GeomLoss, losses.Euclidean, losstest.Ptr(1e-7)
+	})
+	o := losstest.Outcome(t, d, in)
+	if o.Solve.Converged || o.Solve.MarginalError != math.MaxFloat64 || o.Interval != nil {
+		t.Errorf("%+v in %v, want a marginal error of %v and no interval", *o.Solve, o.Interval, math.MaxFloat64)
+	}
+}
+
 // Without an interval the marginal error is still that of the last potentials, from one step more.
 func TestGeomLossProfileMeasuresWithoutInterval(t *testing.T) {
 	in := pair(63, 40, 30, 2, 1)

@@ -3,6 +3,7 @@ package entropic
 import (
 	"context"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/floats"
 
@@ -32,7 +33,7 @@ type Annealed struct {
 	F, G, SelfF, SelfG     []float64
 	F0, G0, SelfF0, SelfG0 []float64
 	Iterations             int
-	MarginalError          float64 // the largest of the problems, as in [Solution]; 0: not measured
+	MarginalError          float64 // the largest of the problems, as in [Solution], saturated; 0: not measured
 
 	annealing Annealing
 	single    bool
@@ -50,7 +51,7 @@ func (s Annealing) Run(ctx context.Context) (*Annealed, error) {
 // annealedError is the rounding of an exponent in binary32, in logarithms, up to which a schedule is computed in it.
 const annealedError = 1.0 / 16
 
-// single reports whether binary32 resolves the exponents. SamplesLoss asks for less.
+// single reports whether binary32 resolves the exponents, and holds costs and their inverses with room. SamplesLoss asks for less.
 func (s Annealing) single() bool {
 	if !s.A.Single || !s.B.Single {
 		return false
@@ -59,6 +60,10 @@ func (s Annealing) single() bool {
 	center := Mean(s.B)
 	for _, c := range []*losses.Cloud{s.A, s.B} {
 		lengths = max(lengths, largest(costsTo(s.Cost, c, center)))
+	}
+	schedule := s.schedule()
+	if slices.Min(schedule) < 0x1p-100 || slices.Max(schedule) > 0x1p100 {
+		return false
 	}
 	return 4*lengths*math.Log2E/s.Epsilon*unitOf[float32]() <= annealedError
 }
@@ -72,12 +77,21 @@ func runAnnealing[T vec.Float](ctx context.Context, s Annealing) (*Annealed, err
 	cross := fields[0]
 	out := &Annealed{Iterations: len(schedule), F: cross.softF, G: cross.softG, F0: cross.f, G0: cross.g, annealing: s, single: sizeOf[T]() == 4}
 	for _, f := range fields {
-		out.MarginalError = max(out.MarginalError, f.marginalError)
+		out.MarginalError = max(out.MarginalError, Saturated(f.marginalError))
 	}
 	if s.Debias {
 		out.SelfF, out.SelfF0, out.SelfG, out.SelfG0 = fields[1].softF, fields[1].f, fields[2].softF, fields[2].f
 	}
 	return out, nil
+}
+
+// Saturated is a marginal error, or where it is not a number or too large for binary64 the largest number that binary64 has: a schedule may end at potentials
+// whose plan overflows, and so do what its marginals should be if it is unbalanced.
+func Saturated(marginalError float64) float64 {
+	if !isFinite(marginalError) {
+		return math.MaxFloat64
+	}
+	return marginalError
 }
 
 // Stored is how many bytes of costs a run stores at most: of those that are not products.
@@ -101,7 +115,8 @@ func storedCosts[T vec.Float](s Annealing) int64 {
 	return total
 }
 
-// schedule is the temperatures: the diameter's, a geometric sequence from it down to the last, and the last. The diameter is that of the bounding box.
+// schedule is the temperatures: the diameter's, a geometric sequence from it down to the last, and the last. The diameter is that of the bounding box. One
+// that is lower than the last stays in its place, as in SamplesLoss, unless it is 0, or so little that nothing can be divided by it.
 func (s Annealing) schedule() []float64 {
 	power := 2.0
 	if s.Cost == vec.Distance {
@@ -109,12 +124,16 @@ func (s Annealing) schedule() []float64 {
 	}
 	square := Problem{Cost: vec.HalfSquared, A: s.A, B: s.B}.spread()
 	diameter := math.Sqrt(2 * square)
-	temperatures := []float64{math.Pow(diameter, power)}
+	first, last := math.Pow(diameter, power), math.Pow(s.Blur, power)
+	if first < 0x1p-960 {
+		return []float64{last}
+	}
+	temperatures := []float64{first}
 	from, to, by := power*math.Log(diameter), power*math.Log(s.Blur), power*math.Log(s.Scaling)
 	for i := range int(max(0, math.Ceil((to-from)/by))) {
 		temperatures = append(temperatures, math.Exp(from+float64(i)*by))
 	}
-	return append(temperatures, math.Pow(s.Blur, power))
+	return append(temperatures, last)
 }
 
 // field is one of the up to three problems: cross, or a measure against itself, where f = g.
