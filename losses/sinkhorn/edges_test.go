@@ -46,3 +46,21 @@ func TestNothingIsCarried(t *testing.T) {
 		}
 	}
 }
+
+// However early iterations end, the interval holds the value: that of two points far apart from each other against themselves is ε log 2. From a start at a
+// temperature far above, sums over a kernel at ε come near the largest number, and scalings near the smallest.
+func TestIntervalAfterFewIterations(t *testing.T) {
+	in := losses.Inputs{"x": losstest.Cloud([]float64{0.75}, []float64{-1.09})}
+	for n := 1; n <= 12; n++ {
+		for log := -16; log <= -8; log++ {
+			epsilon := math.Ldexp(1.69, log) // exp(-C/ε) vanishes beside 1
+			d := divergence(func(d *sinkhorn.Divergence) {
+				d.Target, d.Debias, d.MaxIterations, d.Epsilon = "x", sinkhorn.None, n, &epsilon
+			})
+			o := losstest.Outcome(t, d, in)
+			if want := epsilon * math.Ln2; o.Interval == nil || o.Interval.Lower > want || o.Interval.Upper < want {
+				t.Errorf("ε=%v, %d iterations: %v is not in %v", epsilon, n, want, o.Interval)
+			}
+		}
+	}
+}

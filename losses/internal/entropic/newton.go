@@ -60,7 +60,7 @@ func (n *newton) invert(lo, hi int, sums, x []float64) bool {
 		if n.A.W[lo+i] == 0 {
 			continue
 		}
-		if !(s > 0) || math.IsInf(s, 1) {
+		if !invertible(s) {
 			return false
 		}
 		n.u[lo+i] = 1 / s

@@ -188,18 +188,22 @@ func (s *scaling) target(f, scaling float64) float64 {
 	return s.Problem.target(f + s.Epsilon*math.Log(scaling))
 }
 
-// relax updates scalings of the absorbed potentials f from ratios of marginals to weights, at an offset in the scratch, unless one of them is not positive
-// and finite. The softmin is f - ε log(ratio), so the relaxed and damped update of f adds ω(λ-1)f - ωλε log(ratio).
+// invertible reports whether a sum is within the range where inverses are normal numbers too, with room: a subnormal scaling has few digits, and math.Log takes
+// all of those for one and the same.
+func invertible(sum float64) bool { return sum >= 0x1p-1000 && sum <= 0x1p1000 }
+
+// relax updates scalings of the absorbed potentials f from ratios of marginals to weights, at an offset in the scratch, unless one of them, or of what they
+// would become, is out of range; then it leaves them. The softmin is f - ε log(ratio), so the relaxed and damped update of f adds ω(λ-1)f - ωλε log(ratio).
 func (s *scaling) relax(scaling, f []float64, at int, omega float64) bool {
-	ratio := s.ratio[at:][:len(scaling)]
-	for _, r := range ratio {
-		if !(r > 0) || math.IsInf(r, 1) {
-			return false
-		}
-	}
+	ratio, next := s.ratio[at:][:len(scaling)], s.power[at:][:len(scaling)]
 	damping := s.damping(s.Epsilon)
 	if omega == 1 && damping == 1 {
-		floats.Div(scaling, ratio)
+		for i, r := range ratio {
+			if next[i] = scaling[i] / r; !invertible(r) || !invertible(next[i]) {
+				return false
+			}
+		}
+		copy(scaling, next)
 		return true
 	}
 	end := at + pad(len(ratio))
@@ -207,13 +211,16 @@ func (s *scaling) relax(scaling, f []float64, at int, omega float64) bool {
 		s.ratio[i] = 1
 	}
 	vec.LogRow(s.power[at:end], s.ratio[at:end])
-	for i, l := range s.power[at:][:len(scaling)] {
+	for i, l := range next {
 		change := -omega * damping * l
 		if damping != 1 && !math.IsInf(f[i], -1) {
 			change += omega * (damping - 1) * (f[i]/s.Epsilon + math.Log(scaling[i]))
 		}
-		scaling[i] *= math.Exp(change)
+		if next[i] = scaling[i] * math.Exp(change); !invertible(ratio[i]) || !invertible(next[i]) {
+			return false
+		}
 	}
+	copy(scaling, next)
 	return true
 }
 
