@@ -64,3 +64,17 @@ func TestIntervalAfterFewIterations(t *testing.T) {
 		}
 	}
 }
+
+// A point beyond the reach of all others, whose sums over the kernel vanish in every sweep, does not keep the others from converging.
+func TestPointBeyondReach(t *testing.T) {
+	in := losses.Inputs{"x": losstest.Cloud([]float64{0}, []float64{399}, []float64{311}), "y": losstest.Cloud([]float64{0}, []float64{399})}
+	for _, cost := range []losses.Cost{losses.HalfSquaredEuclidean, losses.Euclidean} {
+		d := divergence(func(d *sinkhorn.Divergence) {
+			d.Cost, d.Debias, d.Epsilon, d.Rho = cost, sinkhorn.None, losstest.Ptr(1e-3), losstest.Ptr(1e-3)
+		})
+		// Each sweep takes errors to a quarter, after some that find the points that are near.
+		if o := losstest.Outcome(t, d, in); !o.Solve.Converged || o.Solve.Iterations > 100 {
+			t.Errorf("%v: %+v, want convergence within 100 iterations", cost, *o.Solve)
+		}
+	}
+}
