@@ -78,3 +78,26 @@ func TestPointBeyondReach(t *testing.T) {
 		}
 	}
 }
+
+// The annealing passes through temperatures at which binary32 resolves the costs, and ends at one where it does not: the value is that of the same numbers in
+// binary64.
+func TestSingleFarBelowTheCosts(t *testing.T) {
+	r := losstest.Random(70)
+	x, y := losstest.Normal(r, 12, 26, 1, 0), losstest.Normal(r, 25, 26, 1, 0)
+	copy(y.F64[:6*26], x.F64) // so that some mass is carried
+	x32, y32 := single(x), single(y)
+	x, y = losses.NewArray(x32.Float64s(), x.Shape...), losses.NewArray(y32.Float64s(), y.Shape...)
+	for _, epsilon := range []float64{1e-3, 1e-5, 1e-7, 1e-9} {
+		for _, part := range []float64{0x1p-6, 1, 8} {
+			d := divergence(func(d *sinkhorn.Divergence) {
+				d.Epsilon, d.Rho, d.Debias, d.MaxIterations = &epsilon, losstest.Ptr(part*epsilon), sinkhorn.None, 1000
+			})
+			got := losstest.Outcome(t, d, losses.Inputs{"x": &losses.Measure{Points: x32}, "y": &losses.Measure{Points: y32}})
+			want := losstest.Outcome(t, d, losses.Inputs{"x": &losses.Measure{Points: x}, "y": &losses.Measure{Points: y}})
+			// Both values are within their tolerance of the optimum, in units of ε and ρ.
+			if diff := math.Abs(got.Value - want.Value); !(diff <= 2*sinkhorn.DefaultTolerance*epsilon*(1+part)) || !got.Solve.Converged {
+				t.Errorf("ε=%v, ρ=%vε: %v and %+v in binary32, want %v as in binary64", epsilon, part, got.Value, *got.Solve, want.Value)
+			}
+		}
+	}
+}

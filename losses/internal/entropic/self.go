@@ -86,10 +86,8 @@ func (s *Path) averageSums(ctx context.Context) (missed float64, err error) {
 // logAverage is a step in the log domain, for weights so small that sums over the kernel vanish. The kernel is then no longer at the potentials.
 func (s *Path) logAverage(ctx context.Context) (err error) {
 	s.settle()
-	if s.pairs == nil {
-		if s.pairs, err = newLogPairs(ctx, s.Problem, s.frame); err != nil {
-			return err
-		}
+	if err := s.makePairs(ctx); err != nil {
+		return err
 	}
 	soft := make([]float64, s.A.N)
 	err = s.pairs.softminRows(ctx, soft, s.f, s.Epsilon)

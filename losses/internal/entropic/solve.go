@@ -127,10 +127,8 @@ func (s *Path) start(ctx context.Context, epsilon float64) error {
 // logSweep is a plain sweep in the log domain, at the temperature of the kernel, which is then no longer at the potentials.
 func (s *Path) logSweep(ctx context.Context) (err error) {
 	s.settle()
-	if s.pairs == nil {
-		if s.pairs, err = newLogPairs(ctx, s.Problem, s.frame); err != nil {
-			return err
-		}
+	if err := s.makePairs(ctx); err != nil {
+		return err
 	}
 	if err := s.pairs.softminRows(ctx, s.f, s.g, s.Epsilon); err != nil {
 		return err

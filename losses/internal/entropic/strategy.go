@@ -96,10 +96,17 @@ func (p Problem) single(f *frame, tolerance float64) bool {
 	return p.narrow(tolerance) && 2*max(largest(f.rx), largest(f.ry))*math.Log2E/p.Epsilon*unitOf[float32]() <= singleError*tolerance
 }
 
-// newLogPairs is the problem in the log domain, for a sweep or two from potentials that no kernel holds the sums of.
-func newLogPairs(ctx context.Context, p Problem, f *frame) (pairs, error) {
-	if p.single(f, levelTolerance) {
-		return newScores[float32](ctx, p, false)
+// makePairs sees to it that the path has the problem in the log domain, for a sweep or two from potentials that no kernel holds the sums of: in binary32 while
+// the temperature is high enough for that, and in binary64 from then on. The error is the context's.
+func (s *Path) makePairs(ctx context.Context) (err error) {
+	single := s.single(s.frame, levelTolerance)
+	if _, narrow := s.pairs.(*scores[float32]); s.pairs != nil && (single || !narrow) {
+		return nil
 	}
-	return newScores[float64](ctx, p, false)
+	if single {
+		s.pairs, err = newScores[float32](ctx, s.Problem, false)
+	} else {
+		s.pairs, err = newScores[float64](ctx, s.Problem, false)
+	}
+	return err
 }
