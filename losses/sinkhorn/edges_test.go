@@ -101,3 +101,21 @@ func TestSingleFarBelowTheCosts(t *testing.T) {
 		}
 	}
 }
+
+// Nothing holds the potential of a point without weight, and beside a point that is far from all others its e^{-f/ρ} overflows: it counts for nothing in the
+// GeomLoss profile either.
+func TestGeomLossProfileOfAPointWithoutWeight(t *testing.T) {
+	y := losstest.Cloud([]float64{0}, []float64{2})
+	d := divergence(func(d *sinkhorn.Divergence) {
+		d.Profile, d.Epsilon, d.Rho = sinkhorn.GeomLoss, losstest.Ptr(1e-5), losstest.Ptr(1e-3)
+	})
+	got := losstest.Evaluate(t, d, losses.Inputs{"x": losstest.Weighted([]float64{0, 2}, []float64{1, 0}), "y": y}, "x.points")
+	want := losstest.Evaluate(t, d, losses.Inputs{"x": losstest.Cloud([]float64{0}), "y": y}, "x.points")
+	if !(math.Abs(got.Value-want.Value) <= 1e-12*want.Value) {
+		t.Errorf("got %v, want %v as without the point", got.Value, want.Value)
+	}
+	ref := losses.Ref{Input: "x", Field: "points"}
+	if g := got.Gradients[ref].F64; g[1] != 0 || !(math.Abs(g[0]-want.Gradients[ref].F64[0]) <= 1e-12) {
+		t.Errorf("the gradient is %v, want %v and 0", g, want.Gradients[ref].F64)
+	}
+}

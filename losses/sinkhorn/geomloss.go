@@ -109,6 +109,9 @@ func (p *problem) pair(c *losses.Cloud, f, self []float64) float64 {
 	}
 	total := 0.0
 	for i, w := range c.W {
+		if w == 0 {
+			continue // nothing holds its potential above where e^{-f/ρ} overflows
+		}
 		own := 1.0
 		if self != nil {
 			own = math.Exp(-self[i] / rho)

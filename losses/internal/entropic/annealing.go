@@ -267,7 +267,9 @@ func (a *Annealed) AddPointGradient(ctx context.Context, dst []float64, ofTarget
 func (a *Annealed) addPointGradient(ctx context.Context, dst []float64, scale float64, p Problem, f, g []float64) error {
 	marginal, soft := make([]float64, p.A.N), make([]float64, p.A.N)
 	for i, v := range f {
-		marginal[i] = scale * p.A.W[i] * p.target(v)
+		if w := p.A.W[i]; w > 0 {
+			marginal[i] = scale * w * p.target(v)
+		}
 		soft[i] = v / p.damping(p.Epsilon)
 	}
 	logW := newSide(p.B).logW
