@@ -110,9 +110,9 @@ func (p *pool) yield(r *run) bool {
 		return true
 	}
 	r.request.running--
+	w := p.queue(r, false) // before the other has its slot: it looks at the line without the lock
 	p.grant(next)
 	p.back(r.request)
-	w := p.queue(r, false)
 	p.mu.Unlock()
 	return p.wait(w)
 }
