@@ -140,7 +140,8 @@ func (p *problem) bound(ctx context.Context, s *entropic.Solution) (*potential, 
 	h.value = floats.Dot(a.W, h.hx) - floats.Dot(b.W, h.hy)
 	rounding := p.rounding(h, maxCost)
 	h.lower, h.upper = h.value-rounding, upper
-	h.slack = 4*rounding + underflow*float64(a.N)*float64(b.N)
+	// The lower bound is that much below the value, and the upper one, of the same sums, up to some four times that above it.
+	h.slack = 6*rounding + underflow*float64(a.N)*float64(b.N)
 	return h, nil
 }
 

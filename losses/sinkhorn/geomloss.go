@@ -80,7 +80,8 @@ func (p *problem) boundAnnealed(ctx context.Context, annealed *entropic.Annealed
 	measure := func(a, b *losses.Cloud, f, g []float64) *solved {
 		problem := p.cross
 		problem.A, problem.B = a, b
-		s := &solved{Problem: problem, Solution: &entropic.Solution{F: f, G: g, Iterations: annealed.Iterations, MarginalError: annealed.MarginalError}}
+		s := &solved{Problem: problem, Solution: &entropic.Solution{F: f, G: g, Iterations: annealed.Iterations, MarginalError: annealed.MarginalError,
+			Strategy: annealed.Strategy()}}
 		if err == nil && !p.withoutInterval {
 			s.Bounds, s.MarginalError, err = entropic.Measure(ctx, problem, s.Solution, p.options.Tolerance)
 			s.MarginalError = entropic.Saturated(s.MarginalError)

@@ -153,7 +153,8 @@ func (p *problem) narrow(ctx context.Context, want losses.Want, all []*solved) e
 			return err
 		}
 		lower, upper, value := p.combine(all[0], all[1:])
-		narrow := upper-lower <= p.gap*math.Abs(value)
+		interval := entropic.Widen(lower, upper, all[0].Upper, value)
+		narrow := interval.Upper-interval.Lower <= p.gap*math.Abs(value)
 		exhausted := all[0].Iterations >= o.MaxIterations || o.Tolerance < lastTolerance
 		if narrow || exhausted {
 			for _, s := range all {

@@ -94,6 +94,15 @@ func Saturated(marginalError float64) float64 {
 	return marginalError
 }
 
+// Strategy says how a schedule was computed, for people.
+func (a *Annealed) Strategy() string {
+	format := formatOf[float64]()
+	if a.single {
+		format = formatOf[float32]()
+	}
+	return format + " softmins, a fixed schedule"
+}
+
 // Stored is how many bytes of costs a run stores at most: of those that are not products.
 func (s Annealing) Stored() int64 {
 	switch {

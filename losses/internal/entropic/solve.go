@@ -152,7 +152,7 @@ func (s *Path) Solve(ctx context.Context, epsilon float64, o Options) (*Solution
 		if err != nil {
 			return nil, err
 		}
-		if done {
+		if done || s.iterations >= o.MaxIterations {
 			return s.solution(ctx, missed, o)
 		}
 		if err := s.restart(ctx); err != nil {
