@@ -226,6 +226,11 @@ func (s *scaling) relax(scaling, f []float64, at int, omega float64) bool {
 
 // measureRows is what the rows miss of their marginals as they are. The error is the context's.
 func (s *scaling) measureRows(ctx context.Context) (missed float64, err error) {
+	if s.wide() {
+		if err := s.absorb(ctx, s.Epsilon); err != nil {
+			return 0, err
+		}
+	}
 	_, err = s.kernel.pass(ctx, pass{y: s.weighted(), x: func(lo, hi int, sums, _ []float64) bool {
 		for i := lo; i < hi; i++ {
 			if s.A.W[i] > 0 {
