@@ -162,6 +162,9 @@ const (
 
 // climb takes steps from where rowsExact has been until the columns miss no more than the tolerance, or the iterations run out. ok is false where a sum left
 // the range of the kernel's numbers, or steps no longer help. The error is the context's.
+//
+// The diagonal grows by a share of what the columns still miss, so that in modes that hardly bend the value a step is not much longer than one unit of ε,
+// beyond which the quadratic model says nothing (Doikov 2023 damps such functions by the norm of the gradient). The share follows how long steps come out.
 func (n *newton) climb(ctx context.Context, o Options) (ok bool, err error) {
 	share := firstShare
 	// A step takes two passes at least.

@@ -81,8 +81,8 @@ const (
 	levelTolerance = 1e-2
 )
 
-// anneal solves the problem roughly at temperatures that fall by halves to twice ε, from a part of the mean cost: that saves the iterations that a cold start spends on
-// carrying mass across the cloud (Schmitzer 2019, section 3.2).
+// anneal solves the problem roughly at temperatures that fall by halves to twice ε, from a part of the mean cost: that saves the iterations that a cold
+// start spends on carrying mass across the cloud (Schmitzer 2019, section 3.2).
 func (s *Path) anneal(ctx context.Context, epsilon float64, o Options) error {
 	mean := s.frame.meanCost(s.Problem)
 	if !(firstTemperature*mean > epsilon) {

@@ -22,8 +22,9 @@ type Scratch[T Float] struct {
 }
 
 // LogSumProducts is [LogSumRow] for the exponents t_ij = x_i·y_j + h_j: for each row i it writes Σ_j 2^(t_ij - max_i), where max_i is an exponent that
-// occurred, not always the largest, and -Inf for an empty sum. NaN and +Inf are as there. There are as many rows as max and sum have numbers, x is [rows,d], y is in panels, and h has a multiple of [PanelColumns] heights, -Inf where it pads. The products are
-// never stored. Those of -½|x-y|² are x·y - ½|x|² - ½|y|², the last of them in the height.
+// occurred, not always the largest, and -Inf for an empty sum. NaN and +Inf are as there. There are as many rows as max and sum have numbers, x is
+// [rows,d], y is in panels, and h has a multiple of [PanelColumns] heights, -Inf where it pads. The products are never stored. Those of -½|x-y|² are
+// x·y - ½|x|² - ½|y|², the last of them in the height.
 //
 // A row's result does not depend on the others. The rounding of an exponent is at most d+1 half-ulps of Σ_k |x_ik y_jk| + |h_j|.
 func LogSumProducts[T Float](scratch *Scratch[T], max, sum, x []T, d int, y, h []T) {
