@@ -34,14 +34,22 @@ type points[T vec.Float] struct {
 	cost    vec.Cost
 	n, m, d int
 	x       []T // [n,d]
-	packed  []T // y, dimension by dimension: [d,stride], 0 beyond its points
-	stride  int
+	packed  []T // y in tiles of columns, [d,tile] each and one behind the other, dimension by dimension, 0 beyond its points
+	width   int // columns of a tile, at most segmentSize
+	tile    int // numbers of a dimension in a tile, padding included
+	stride  int // columns, padding included
 	*frame
 }
 
 func newPoints[T vec.Float](p Problem, f *frame) *points[T] {
 	x, y, d := p.A, p.B, p.A.D
-	out := &points[T]{cost: p.Cost, n: x.N, m: y.N, d: d, x: make([]T, x.N*d), packed: make([]T, d*strideOf(y.N)), stride: strideOf(y.N), frame: f}
+	stride := strideOf(y.N)
+	// Tiles of about equal width, each in few pages of memory.
+	tiles := (stride + segmentSize - 1) / segmentSize
+	width := pad((stride + tiles - 1) / tiles)
+	tile := strideOf(width)
+	out := &points[T]{cost: p.Cost, n: x.N, m: y.N, d: d, x: make([]T, x.N*d), packed: make([]T, tiles*d*tile), width: width, tile: tile, stride: stride,
+		frame: f}
 	center := f.center[:d]
 	for i := range x.N {
 		to := out.x[i*d:][:d]
@@ -50,10 +58,10 @@ func newPoints[T vec.Float](p Problem, f *frame) *points[T] {
 		}
 	}
 	for j := range y.N {
-		at := j
+		at := out.place(j)
 		for k, v := range y.X[j*d:][:d] {
 			out.packed[at] = T(v - center[k])
-			at += out.stride
+			at += tile
 		}
 	}
 	return out
@@ -74,14 +82,18 @@ func costsTo(cost vec.Cost, c *losses.Cloud, point []float64) []float64 {
 	return r
 }
 
-// pairPart writes the part of the cost that depends on both points: -x·y of ½|x|² + ½|y|² - x·y but for its sign, or the distance.
+// place is where the first coordinate of a column's point is.
+func (p *points[T]) place(j int) int { return j/p.width*p.d*p.tile + j%p.width }
+
+// pairPart writes the part of the cost that depends on both points: -x·y of ½|x|² + ½|y|² - x·y but for its sign, or the distance. The columns are in one
+// tile.
 func (p *points[T]) pairPart(dst []T, ld, lo, hi, from, to int) {
-	x, y := p.x[lo*p.d:hi*p.d], p.packed[from:]
+	x, y := p.x[lo*p.d:hi*p.d], p.packed[p.place(from):]
 	if p.cost == vec.HalfSquared {
-		vec.Products(dst, ld, x, hi-lo, p.d, y, p.stride, to-from)
+		vec.Products(dst, ld, x, hi-lo, p.d, y, p.tile, to-from)
 		return
 	}
-	vec.Costs(dst, ld, p.cost, x, hi-lo, p.d, y, p.stride, to-from)
+	vec.Costs(dst, ld, p.cost, x, hi-lo, p.d, y, p.tile, to-from)
 }
 
 // exponents are t_ij = (f_i + g_j - C_ij)/ε log₂e, in the number format of the points, in three parts: of the row, of the column and of both. That of
@@ -168,8 +180,8 @@ type entries[K vec.Float] interface {
 type powers[T vec.Float] struct{ *exponents[T] }
 
 func (p powers[T]) write(dst []T, ld, lo, hi, from, to int) {
-	for at := from; at < to; at += segmentSize {
-		end := min(to, at+segmentSize)
+	for at, end := from, 0; at < to; at = end {
+		end = min(to, (at/p.width+1)*p.width)
 		p.pairPart(dst[at-from:], ld, lo, hi, at, end)
 		for i := range hi - lo {
 			row := dst[i*ld+at-from : i*ld+end-from]
@@ -196,8 +208,8 @@ type narrowPowers struct{ *exponents[float64] }
 func (p narrowPowers) write(dst []float32, ld, lo, hi, from, to int) {
 	scratch := newBuffer[float64]((hi - lo) * segmentSize)
 	defer freeBuffer(scratch)
-	for at := from; at < to; at += segmentSize {
-		end := min(to, at+segmentSize)
+	for at, end := from, 0; at < to; at = end {
+		end = min(to, (at/p.width+1)*p.width)
 		p.pairPart(scratch, segmentSize, lo, hi, at, end)
 		for i := range hi - lo {
 			vec.ExpRowNarrow(dst[i*ld+at-from:i*ld+end-from], scratch[i*segmentSize:i*segmentSize+end-at], p.heights[at:end], p.scale, p.shifts[lo+i])
