@@ -100,8 +100,8 @@ def _work(rows: list[Row]) -> str:
     parts = [
         '## Same work: `profile="geomloss"` against SamplesLoss\n',
         f"Blur {rows[0]['blur']:g} and scaling {rows[0]['scaling']:g}, SamplesLoss's defaults, step for step; what "
-        "comes out is as far from converged on both sides, and kantor leaves out the interval, which SamplesLoss does not "
-        "have. `online` computes through KeOps, from N=1024.\n",
+        "comes out is as far from converged on both sides, and kantor leaves out the interval, which SamplesLoss does "
+        "not have. `online` computes through KeOps, from N=1024.\n",
         table(["N", "D", *(f"against {name}" for name in libraries)], ratios),
         "Milliseconds, and the largest relative difference of the gradients:\n",
         table(["N", "D", "kantor", *libraries, "difference"], times),

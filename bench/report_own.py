@@ -44,10 +44,10 @@ def kernel(rows: list[Row]) -> str:
     if not entries:
         return ""
     columns = ("gpair_per_s", "peak_gflop_per_s", "t_exp_ns", "of_roofline")
-    lines = [[entry["implementation"], str(entry["d"]), *(f"{entry[name]:.3g}" for name in columns)] for entry in entries]
-    return "\n".join(
-        [_KERNEL, table(["kernels", "D", "Gpair/s", "peak, Gflop/s", "t_exp, ns", "of the limit"], lines)]
-    )
+    lines = [
+        [entry["implementation"], str(entry["d"]), *(f"{entry[name]:.3g}" for name in columns)] for entry in entries
+    ]
+    return "\n".join([_KERNEL, table(["kernels", "D", "Gpair/s", "peak, Gflop/s", "t_exp, ns", "of the limit"], lines)])
 
 
 def scaling(rows: list[Row]) -> str:
