@@ -8,7 +8,8 @@ import (
 	"kantor/losses/internal/vec"
 )
 
-// pairs is what an iteration needs of the costs between two clouds, whatever number format they are in and whether they are stored or not.
+// pairs are softmins in the log domain, whatever number format they are in and whether costs are stored or not: for fixed schedules, and for where no kernel
+// holds the sums of an iteration.
 type pairs interface {
 	// softminRows writes f_i = -ε log Σ_j b_j exp((g_j - C_ij)/ε).
 	softminRows(ctx context.Context, f, g []float64, epsilon float64) error

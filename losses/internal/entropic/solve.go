@@ -16,7 +16,7 @@ type Options struct {
 // Solution is where a solve ended.
 type Solution struct {
 	F, G          []float64 // potentials [N], [M], in units of the cost
-	Iterations    int       // annealing included; one reads every pair once, or twice, for both potentials
+	Iterations    int       // annealing included; one is a pass over the pairs, or a sweep in the log domain
 	MarginalError float64   // |P1 - a|₁ or that of the columns, whichever is larger, relative to the mass; unbalanced: |P1 - a e^{-f/ρ}|₁
 	Converged     bool      // MarginalError <= Options.Tolerance
 	Strategy      string    // how it was computed, for people
@@ -38,8 +38,8 @@ type Path struct {
 	iterations int
 }
 
-// NewPath starts from the potentials of a temperature without end. The tolerance is the least that will be asked of a marginal error, the temperature of p the
-// lowest.
+// NewPath starts from the potentials of an infinite temperature, or, unbalanced, from 0. The tolerance is the least that will be asked of a marginal error,
+// the temperature of p the lowest.
 func NewPath(p Problem, tolerance float64) *Path {
 	f := p.frame()
 	s := &Path{scaling: newScaling(p, f, newKernel(p, f, tolerance, true))}
@@ -50,8 +50,8 @@ func NewPath(p Problem, tolerance float64) *Path {
 	return s
 }
 
-// Solve runs Sinkhorn's iterations: annealing by halves from the mean cost down to ε, then steps of Newton's method, or over-relaxed sweeps, until the measured
-// marginal error is within the tolerance. The error is the context's.
+// Solve runs Sinkhorn's iterations: annealing by halves, then at ε steps of Newton's method, or over-relaxed sweeps, until the measured marginal error is
+// within the tolerance. The error is the context's.
 func Solve(ctx context.Context, p Problem, o Options) (*Solution, error) {
 	path := NewPath(p, o.Tolerance)
 	return path.SolveCross(ctx, o)
