@@ -35,6 +35,7 @@ type Input struct {
 	//	*Input_Measure
 	//	*Input_Gaussian
 	//	*Input_Prior
+	//	*Input_ConeCritic
 	Kind          isInput_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -104,6 +105,15 @@ func (x *Input) GetPrior() *Prior {
 	return nil
 }
 
+func (x *Input) GetConeCritic() *ConeCriticState {
+	if x != nil {
+		if x, ok := x.Kind.(*Input_ConeCritic); ok {
+			return x.ConeCritic
+		}
+	}
+	return nil
+}
+
 type isInput_Kind interface {
 	isInput_Kind()
 }
@@ -123,11 +133,18 @@ type Input_Prior struct {
 	Prior *Prior `protobuf:"bytes,3,opt,name=prior,proto3,oneof"`
 }
 
+type Input_ConeCritic struct {
+	// What a cone critic has learnt so far; it has no gradient.
+	ConeCritic *ConeCriticState `protobuf:"bytes,4,opt,name=cone_critic,json=coneCritic,proto3,oneof"`
+}
+
 func (*Input_Measure) isInput_Kind() {}
 
 func (*Input_Gaussian) isInput_Kind() {}
 
 func (*Input_Prior) isInput_Kind() {}
+
+func (*Input_ConeCritic) isInput_Kind() {}
 
 // Measure is a weighted point cloud, or a batch of them.
 type Measure struct {
@@ -204,6 +221,9 @@ type Prior struct {
 	// Types that are valid to be assigned to Family:
 	//
 	//	*Prior_StandardNormal
+	//	*Prior_UniformCube
+	//	*Prior_UniformSphere
+	//	*Prior_GaussianMixture
 	Family isPrior_Family `protobuf_oneof:"family"`
 	// Number of samples. Zero: as many as the measure it is compared with, in each problem of a batch; fewer samples are the first of more.
 	Size          int64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
@@ -257,6 +277,33 @@ func (x *Prior) GetStandardNormal() *StandardNormal {
 	return nil
 }
 
+func (x *Prior) GetUniformCube() *UniformCube {
+	if x != nil {
+		if x, ok := x.Family.(*Prior_UniformCube); ok {
+			return x.UniformCube
+		}
+	}
+	return nil
+}
+
+func (x *Prior) GetUniformSphere() *UniformSphere {
+	if x != nil {
+		if x, ok := x.Family.(*Prior_UniformSphere); ok {
+			return x.UniformSphere
+		}
+	}
+	return nil
+}
+
+func (x *Prior) GetGaussianMixture() *GaussianMixture {
+	if x != nil {
+		if x, ok := x.Family.(*Prior_GaussianMixture); ok {
+			return x.GaussianMixture
+		}
+	}
+	return nil
+}
+
 func (x *Prior) GetSize() int64 {
 	if x != nil {
 		return x.Size
@@ -273,7 +320,28 @@ type Prior_StandardNormal struct {
 	StandardNormal *StandardNormal `protobuf:"bytes,1,opt,name=standard_normal,json=standardNormal,proto3,oneof"`
 }
 
+type Prior_UniformCube struct {
+	// Uniform in a cube.
+	UniformCube *UniformCube `protobuf:"bytes,3,opt,name=uniform_cube,json=uniformCube,proto3,oneof"`
+}
+
+type Prior_UniformSphere struct {
+	// Uniform on a sphere.
+	UniformSphere *UniformSphere `protobuf:"bytes,4,opt,name=uniform_sphere,json=uniformSphere,proto3,oneof"`
+}
+
+type Prior_GaussianMixture struct {
+	// A mixture of Gaussians.
+	GaussianMixture *GaussianMixture `protobuf:"bytes,5,opt,name=gaussian_mixture,json=gaussianMixture,proto3,oneof"`
+}
+
 func (*Prior_StandardNormal) isPrior_Family() {}
+
+func (*Prior_UniformCube) isPrior_Family() {}
+
+func (*Prior_UniformSphere) isPrior_Family() {}
+
+func (*Prior_GaussianMixture) isPrior_Family() {}
 
 // StandardNormal is N(0, I) in the dimension of the measure it is compared with.
 type StandardNormal struct {
@@ -312,6 +380,265 @@ func (*StandardNormal) Descriptor() ([]byte, []int) {
 	return file_kantor_v1_input_proto_rawDescGZIP(), []int{3}
 }
 
+// UniformCube is the uniform distribution on [lower, upper]^D, in the dimension of the measure it is compared with.
+type UniformCube struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Least coordinate; absent: -1.
+	Lower *float64 `protobuf:"fixed64,1,opt,name=lower,proto3,oneof" json:"lower,omitempty"`
+	// Largest coordinate, above the least; absent: 1.
+	Upper         *float64 `protobuf:"fixed64,2,opt,name=upper,proto3,oneof" json:"upper,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UniformCube) Reset() {
+	*x = UniformCube{}
+	mi := &file_kantor_v1_input_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UniformCube) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UniformCube) ProtoMessage() {}
+
+func (x *UniformCube) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_input_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UniformCube.ProtoReflect.Descriptor instead.
+func (*UniformCube) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_input_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *UniformCube) GetLower() float64 {
+	if x != nil && x.Lower != nil {
+		return *x.Lower
+	}
+	return 0
+}
+
+func (x *UniformCube) GetUpper() float64 {
+	if x != nil && x.Upper != nil {
+		return *x.Upper
+	}
+	return 0
+}
+
+// UniformSphere is the uniform distribution on the sphere around the origin, in the dimension of the measure it is compared with; of dimension 1 it is
+// two points.
+type UniformSphere struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Radius, positive; absent: 1.
+	Radius        *float64 `protobuf:"fixed64,1,opt,name=radius,proto3,oneof" json:"radius,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UniformSphere) Reset() {
+	*x = UniformSphere{}
+	mi := &file_kantor_v1_input_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UniformSphere) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UniformSphere) ProtoMessage() {}
+
+func (x *UniformSphere) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_input_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UniformSphere.ProtoReflect.Descriptor instead.
+func (*UniformSphere) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_input_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *UniformSphere) GetRadius() float64 {
+	if x != nil && x.Radius != nil {
+		return *x.Radius
+	}
+	return 0
+}
+
+// GaussianMixture is a mixture of K Gaussians with diagonal covariance, in the dimension of the measure it is compared with.
+type GaussianMixture struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Means, [K,D].
+	Means *Tensor `protobuf:"bytes,1,opt,name=means,proto3" json:"means,omitempty"`
+	// Logarithms of the variances along the axes, [K,D]; absent: 0, unit variances.
+	LogVariance *Tensor `protobuf:"bytes,2,opt,name=log_variance,json=logVariance,proto3" json:"log_variance,omitempty"`
+	// How likely each Gaussian is, [K]: non-negative with a positive sum, which need not be 1. Absent: all the same.
+	Weights       *Tensor `protobuf:"bytes,3,opt,name=weights,proto3" json:"weights,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GaussianMixture) Reset() {
+	*x = GaussianMixture{}
+	mi := &file_kantor_v1_input_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GaussianMixture) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GaussianMixture) ProtoMessage() {}
+
+func (x *GaussianMixture) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_input_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GaussianMixture.ProtoReflect.Descriptor instead.
+func (*GaussianMixture) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_input_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GaussianMixture) GetMeans() *Tensor {
+	if x != nil {
+		return x.Means
+	}
+	return nil
+}
+
+func (x *GaussianMixture) GetLogVariance() *Tensor {
+	if x != nil {
+		return x.LogVariance
+	}
+	return nil
+}
+
+func (x *GaussianMixture) GetWeights() *Tensor {
+	if x != nil {
+		return x.Weights
+	}
+	return nil
+}
+
+// ConeCriticState is what a cone critic has learnt: two Lipschitz functions of J cones each, an envelope from below, min_j |z - tip_j| + height_j, and one
+// from above, max_j height_j - |z - tip_j|, in this order, and the state of the optimiser (Adam) that trains them. It belongs to the caller: it comes back
+// as an extra of each result and goes with the next request. All in binary64.
+type ConeCriticState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Tips of the cones, [2,J,D].
+	Tips *Tensor `protobuf:"bytes,1,opt,name=tips,proto3" json:"tips,omitempty"`
+	// Their heights, [2,J].
+	Heights *Tensor `protobuf:"bytes,2,opt,name=heights,proto3" json:"heights,omitempty"`
+	// Running means of the gradient and of its square in the tips, [2,2,J,D]: first the mean of both functions.
+	TipMoments *Tensor `protobuf:"bytes,3,opt,name=tip_moments,json=tipMoments,proto3" json:"tip_moments,omitempty"`
+	// The same in the heights, [2,2,J].
+	HeightMoments *Tensor `protobuf:"bytes,4,opt,name=height_moments,json=heightMoments,proto3" json:"height_moments,omitempty"`
+	// Running means of the two functions' values, [2], which decide whose value is reported.
+	Averages *Tensor `protobuf:"bytes,5,opt,name=averages,proto3" json:"averages,omitempty"`
+	// Steps taken.
+	Step          int64 `protobuf:"varint,6,opt,name=step,proto3" json:"step,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConeCriticState) Reset() {
+	*x = ConeCriticState{}
+	mi := &file_kantor_v1_input_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConeCriticState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConeCriticState) ProtoMessage() {}
+
+func (x *ConeCriticState) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_input_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConeCriticState.ProtoReflect.Descriptor instead.
+func (*ConeCriticState) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_input_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ConeCriticState) GetTips() *Tensor {
+	if x != nil {
+		return x.Tips
+	}
+	return nil
+}
+
+func (x *ConeCriticState) GetHeights() *Tensor {
+	if x != nil {
+		return x.Heights
+	}
+	return nil
+}
+
+func (x *ConeCriticState) GetTipMoments() *Tensor {
+	if x != nil {
+		return x.TipMoments
+	}
+	return nil
+}
+
+func (x *ConeCriticState) GetHeightMoments() *Tensor {
+	if x != nil {
+		return x.HeightMoments
+	}
+	return nil
+}
+
+func (x *ConeCriticState) GetAverages() *Tensor {
+	if x != nil {
+		return x.Averages
+	}
+	return nil
+}
+
+func (x *ConeCriticState) GetStep() int64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
 // Gaussian is one normal distribution per row, as an encoder gives them, or a batch of such rows.
 type Gaussian struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -322,6 +649,7 @@ type Gaussian struct {
 	// Types that are valid to be assigned to Spread:
 	//
 	//	*Gaussian_LogVariance
+	//	*Gaussian_Covariance
 	Spread        isGaussian_Spread `protobuf_oneof:"spread"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -329,7 +657,7 @@ type Gaussian struct {
 
 func (x *Gaussian) Reset() {
 	*x = Gaussian{}
-	mi := &file_kantor_v1_input_proto_msgTypes[4]
+	mi := &file_kantor_v1_input_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -341,7 +669,7 @@ func (x *Gaussian) String() string {
 func (*Gaussian) ProtoMessage() {}
 
 func (x *Gaussian) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_input_proto_msgTypes[4]
+	mi := &file_kantor_v1_input_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -354,7 +682,7 @@ func (x *Gaussian) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gaussian.ProtoReflect.Descriptor instead.
 func (*Gaussian) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_input_proto_rawDescGZIP(), []int{4}
+	return file_kantor_v1_input_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Gaussian) GetMean() *Tensor {
@@ -380,6 +708,15 @@ func (x *Gaussian) GetLogVariance() *Tensor {
 	return nil
 }
 
+func (x *Gaussian) GetCovariance() *Tensor {
+	if x != nil {
+		if x, ok := x.Spread.(*Gaussian_Covariance); ok {
+			return x.Covariance
+		}
+	}
+	return nil
+}
+
 type isGaussian_Spread interface {
 	isGaussian_Spread()
 }
@@ -389,30 +726,66 @@ type Gaussian_LogVariance struct {
 	LogVariance *Tensor `protobuf:"bytes,2,opt,name=log_variance,json=logVariance,proto3,oneof"`
 }
 
+type Gaussian_Covariance struct {
+	// Covariance matrices, symmetric and positive semidefinite, [N,D,D] or [B,N,D,D], for the losses that say that they take them. The gradient in one is
+	// the symmetric matrix G whose product <G, H> is the change for a small symmetric H.
+	Covariance *Tensor `protobuf:"bytes,3,opt,name=covariance,proto3,oneof"`
+}
+
 func (*Gaussian_LogVariance) isGaussian_Spread() {}
+
+func (*Gaussian_Covariance) isGaussian_Spread() {}
 
 var File_kantor_v1_input_proto protoreflect.FileDescriptor
 
 const file_kantor_v1_input_proto_rawDesc = "" +
 	"\n" +
-	"\x15kantor/v1/input.proto\x12\tkantor.v1\x1a\x16kantor/v1/tensor.proto\"\x9c\x01\n" +
+	"\x15kantor/v1/input.proto\x12\tkantor.v1\x1a\x16kantor/v1/tensor.proto\"\xdb\x01\n" +
 	"\x05Input\x12.\n" +
 	"\ameasure\x18\x01 \x01(\v2\x12.kantor.v1.MeasureH\x00R\ameasure\x121\n" +
 	"\bgaussian\x18\x02 \x01(\v2\x13.kantor.v1.GaussianH\x00R\bgaussian\x12(\n" +
-	"\x05prior\x18\x03 \x01(\v2\x10.kantor.v1.PriorH\x00R\x05priorB\x06\n" +
+	"\x05prior\x18\x03 \x01(\v2\x10.kantor.v1.PriorH\x00R\x05prior\x12=\n" +
+	"\vcone_critic\x18\x04 \x01(\v2\x1a.kantor.v1.ConeCriticStateH\x00R\n" +
+	"coneCriticB\x06\n" +
 	"\x04kind\"w\n" +
 	"\aMeasure\x12)\n" +
 	"\x06points\x18\x01 \x01(\v2\x11.kantor.v1.TensorR\x06points\x12+\n" +
 	"\aweights\x18\x02 \x01(\v2\x11.kantor.v1.TensorR\aweights\x12\x14\n" +
-	"\x05sizes\x18\x03 \x03(\x03R\x05sizes\"k\n" +
+	"\x05sizes\x18\x03 \x03(\x03R\x05sizes\"\xb4\x02\n" +
 	"\x05Prior\x12D\n" +
-	"\x0fstandard_normal\x18\x01 \x01(\v2\x19.kantor.v1.StandardNormalH\x00R\x0estandardNormal\x12\x12\n" +
+	"\x0fstandard_normal\x18\x01 \x01(\v2\x19.kantor.v1.StandardNormalH\x00R\x0estandardNormal\x12;\n" +
+	"\funiform_cube\x18\x03 \x01(\v2\x16.kantor.v1.UniformCubeH\x00R\vuniformCube\x12A\n" +
+	"\x0euniform_sphere\x18\x04 \x01(\v2\x18.kantor.v1.UniformSphereH\x00R\runiformSphere\x12G\n" +
+	"\x10gaussian_mixture\x18\x05 \x01(\v2\x1a.kantor.v1.GaussianMixtureH\x00R\x0fgaussianMixture\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x03R\x04sizeB\b\n" +
 	"\x06family\"\x10\n" +
-	"\x0eStandardNormal\"s\n" +
+	"\x0eStandardNormal\"W\n" +
+	"\vUniformCube\x12\x19\n" +
+	"\x05lower\x18\x01 \x01(\x01H\x00R\x05lower\x88\x01\x01\x12\x19\n" +
+	"\x05upper\x18\x02 \x01(\x01H\x01R\x05upper\x88\x01\x01B\b\n" +
+	"\x06_lowerB\b\n" +
+	"\x06_upper\"7\n" +
+	"\rUniformSphere\x12\x1b\n" +
+	"\x06radius\x18\x01 \x01(\x01H\x00R\x06radius\x88\x01\x01B\t\n" +
+	"\a_radius\"\x9d\x01\n" +
+	"\x0fGaussianMixture\x12'\n" +
+	"\x05means\x18\x01 \x01(\v2\x11.kantor.v1.TensorR\x05means\x124\n" +
+	"\flog_variance\x18\x02 \x01(\v2\x11.kantor.v1.TensorR\vlogVariance\x12+\n" +
+	"\aweights\x18\x03 \x01(\v2\x11.kantor.v1.TensorR\aweights\"\x96\x02\n" +
+	"\x0fConeCriticState\x12%\n" +
+	"\x04tips\x18\x01 \x01(\v2\x11.kantor.v1.TensorR\x04tips\x12+\n" +
+	"\aheights\x18\x02 \x01(\v2\x11.kantor.v1.TensorR\aheights\x122\n" +
+	"\vtip_moments\x18\x03 \x01(\v2\x11.kantor.v1.TensorR\n" +
+	"tipMoments\x128\n" +
+	"\x0eheight_moments\x18\x04 \x01(\v2\x11.kantor.v1.TensorR\rheightMoments\x12-\n" +
+	"\baverages\x18\x05 \x01(\v2\x11.kantor.v1.TensorR\baverages\x12\x12\n" +
+	"\x04step\x18\x06 \x01(\x03R\x04step\"\xa8\x01\n" +
 	"\bGaussian\x12%\n" +
 	"\x04mean\x18\x01 \x01(\v2\x11.kantor.v1.TensorR\x04mean\x126\n" +
-	"\flog_variance\x18\x02 \x01(\v2\x11.kantor.v1.TensorH\x00R\vlogVarianceB\b\n" +
+	"\flog_variance\x18\x02 \x01(\v2\x11.kantor.v1.TensorH\x00R\vlogVariance\x123\n" +
+	"\n" +
+	"covariance\x18\x03 \x01(\v2\x11.kantor.v1.TensorH\x00R\n" +
+	"covarianceB\b\n" +
 	"\x06spreadB\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3"
 
 var (
@@ -427,29 +800,46 @@ func file_kantor_v1_input_proto_rawDescGZIP() []byte {
 	return file_kantor_v1_input_proto_rawDescData
 }
 
-var file_kantor_v1_input_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_kantor_v1_input_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_kantor_v1_input_proto_goTypes = []any{
-	(*Input)(nil),          // 0: kantor.v1.Input
-	(*Measure)(nil),        // 1: kantor.v1.Measure
-	(*Prior)(nil),          // 2: kantor.v1.Prior
-	(*StandardNormal)(nil), // 3: kantor.v1.StandardNormal
-	(*Gaussian)(nil),       // 4: kantor.v1.Gaussian
-	(*Tensor)(nil),         // 5: kantor.v1.Tensor
+	(*Input)(nil),           // 0: kantor.v1.Input
+	(*Measure)(nil),         // 1: kantor.v1.Measure
+	(*Prior)(nil),           // 2: kantor.v1.Prior
+	(*StandardNormal)(nil),  // 3: kantor.v1.StandardNormal
+	(*UniformCube)(nil),     // 4: kantor.v1.UniformCube
+	(*UniformSphere)(nil),   // 5: kantor.v1.UniformSphere
+	(*GaussianMixture)(nil), // 6: kantor.v1.GaussianMixture
+	(*ConeCriticState)(nil), // 7: kantor.v1.ConeCriticState
+	(*Gaussian)(nil),        // 8: kantor.v1.Gaussian
+	(*Tensor)(nil),          // 9: kantor.v1.Tensor
 }
 var file_kantor_v1_input_proto_depIdxs = []int32{
-	1, // 0: kantor.v1.Input.measure:type_name -> kantor.v1.Measure
-	4, // 1: kantor.v1.Input.gaussian:type_name -> kantor.v1.Gaussian
-	2, // 2: kantor.v1.Input.prior:type_name -> kantor.v1.Prior
-	5, // 3: kantor.v1.Measure.points:type_name -> kantor.v1.Tensor
-	5, // 4: kantor.v1.Measure.weights:type_name -> kantor.v1.Tensor
-	3, // 5: kantor.v1.Prior.standard_normal:type_name -> kantor.v1.StandardNormal
-	5, // 6: kantor.v1.Gaussian.mean:type_name -> kantor.v1.Tensor
-	5, // 7: kantor.v1.Gaussian.log_variance:type_name -> kantor.v1.Tensor
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	1,  // 0: kantor.v1.Input.measure:type_name -> kantor.v1.Measure
+	8,  // 1: kantor.v1.Input.gaussian:type_name -> kantor.v1.Gaussian
+	2,  // 2: kantor.v1.Input.prior:type_name -> kantor.v1.Prior
+	7,  // 3: kantor.v1.Input.cone_critic:type_name -> kantor.v1.ConeCriticState
+	9,  // 4: kantor.v1.Measure.points:type_name -> kantor.v1.Tensor
+	9,  // 5: kantor.v1.Measure.weights:type_name -> kantor.v1.Tensor
+	3,  // 6: kantor.v1.Prior.standard_normal:type_name -> kantor.v1.StandardNormal
+	4,  // 7: kantor.v1.Prior.uniform_cube:type_name -> kantor.v1.UniformCube
+	5,  // 8: kantor.v1.Prior.uniform_sphere:type_name -> kantor.v1.UniformSphere
+	6,  // 9: kantor.v1.Prior.gaussian_mixture:type_name -> kantor.v1.GaussianMixture
+	9,  // 10: kantor.v1.GaussianMixture.means:type_name -> kantor.v1.Tensor
+	9,  // 11: kantor.v1.GaussianMixture.log_variance:type_name -> kantor.v1.Tensor
+	9,  // 12: kantor.v1.GaussianMixture.weights:type_name -> kantor.v1.Tensor
+	9,  // 13: kantor.v1.ConeCriticState.tips:type_name -> kantor.v1.Tensor
+	9,  // 14: kantor.v1.ConeCriticState.heights:type_name -> kantor.v1.Tensor
+	9,  // 15: kantor.v1.ConeCriticState.tip_moments:type_name -> kantor.v1.Tensor
+	9,  // 16: kantor.v1.ConeCriticState.height_moments:type_name -> kantor.v1.Tensor
+	9,  // 17: kantor.v1.ConeCriticState.averages:type_name -> kantor.v1.Tensor
+	9,  // 18: kantor.v1.Gaussian.mean:type_name -> kantor.v1.Tensor
+	9,  // 19: kantor.v1.Gaussian.log_variance:type_name -> kantor.v1.Tensor
+	9,  // 20: kantor.v1.Gaussian.covariance:type_name -> kantor.v1.Tensor
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_kantor_v1_input_proto_init() }
@@ -462,12 +852,19 @@ func file_kantor_v1_input_proto_init() {
 		(*Input_Measure)(nil),
 		(*Input_Gaussian)(nil),
 		(*Input_Prior)(nil),
+		(*Input_ConeCritic)(nil),
 	}
 	file_kantor_v1_input_proto_msgTypes[2].OneofWrappers = []any{
 		(*Prior_StandardNormal)(nil),
+		(*Prior_UniformCube)(nil),
+		(*Prior_UniformSphere)(nil),
+		(*Prior_GaussianMixture)(nil),
 	}
-	file_kantor_v1_input_proto_msgTypes[4].OneofWrappers = []any{
+	file_kantor_v1_input_proto_msgTypes[4].OneofWrappers = []any{}
+	file_kantor_v1_input_proto_msgTypes[5].OneofWrappers = []any{}
+	file_kantor_v1_input_proto_msgTypes[8].OneofWrappers = []any{
 		(*Gaussian_LogVariance)(nil),
+		(*Gaussian_Covariance)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -475,7 +872,7 @@ func file_kantor_v1_input_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kantor_v1_input_proto_rawDesc), len(file_kantor_v1_input_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

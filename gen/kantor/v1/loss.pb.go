@@ -86,8 +86,11 @@ const (
 	Debias_DEBIAS_UNSPECIFIED Debias = 0
 	// Nothing is subtracted: entropic transport itself.
 	Debias_DEBIAS_NONE Debias = 1
-	// Half of each measure against itself (Feydy et al. 2019).
+	// Half of each measure against itself (Feydy et al. 2019). Of minibatches it favours codes that are too narrow, the more so the larger the dimension.
 	Debias_DEBIAS_SELF Debias = 2
+	// Half of each measure's one half against its other half, and the cross term as the mean over the four pairs of halves: an estimate whose expectation is
+	// least where the distributions agree (Salimans et al. 2018). May be slightly negative.
+	Debias_DEBIAS_SPLIT Debias = 3
 )
 
 // Enum value maps for Debias.
@@ -96,11 +99,13 @@ var (
 		0: "DEBIAS_UNSPECIFIED",
 		1: "DEBIAS_NONE",
 		2: "DEBIAS_SELF",
+		3: "DEBIAS_SPLIT",
 	}
 	Debias_value = map[string]int32{
 		"DEBIAS_UNSPECIFIED": 0,
 		"DEBIAS_NONE":        1,
 		"DEBIAS_SELF":        2,
+		"DEBIAS_SPLIT":       3,
 	}
 )
 
@@ -186,6 +191,283 @@ func (Profile) EnumDescriptor() ([]byte, []int) {
 	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{2}
 }
 
+// Method says how W1 is found.
+type Method int32
+
+const (
+	// Not given: auto.
+	Method_METHOD_UNSPECIFIED Method = 0
+	// Exact where that is as fast, entropic otherwise; the sizes alone decide.
+	Method_METHOD_AUTO Method = 1
+	// By exact transport: the bounds are as close as rounding lets them be.
+	Method_METHOD_EXACT Method = 2
+	// By entropic transport at a falling temperature, until the bounds are within the gap.
+	Method_METHOD_ENTROPIC Method = 3
+)
+
+// Enum value maps for Method.
+var (
+	Method_name = map[int32]string{
+		0: "METHOD_UNSPECIFIED",
+		1: "METHOD_AUTO",
+		2: "METHOD_EXACT",
+		3: "METHOD_ENTROPIC",
+	}
+	Method_value = map[string]int32{
+		"METHOD_UNSPECIFIED": 0,
+		"METHOD_AUTO":        1,
+		"METHOD_EXACT":       2,
+		"METHOD_ENTROPIC":    3,
+	}
+)
+
+func (x Method) Enum() *Method {
+	p := new(Method)
+	*p = x
+	return p
+}
+
+func (x Method) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Method) Descriptor() protoreflect.EnumDescriptor {
+	return file_kantor_v1_loss_proto_enumTypes[3].Descriptor()
+}
+
+func (Method) Type() protoreflect.EnumType {
+	return &file_kantor_v1_loss_proto_enumTypes[3]
+}
+
+func (x Method) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Method.Descriptor instead.
+func (Method) EnumDescriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{3}
+}
+
+// SliceAggregate says what is made of the directions.
+type SliceAggregate int32
+
+const (
+	// Not given: mean.
+	SliceAggregate_SLICE_AGGREGATE_UNSPECIFIED SliceAggregate = 0
+	// The mean over them.
+	SliceAggregate_SLICE_AGGREGATE_MEAN SliceAggregate = 1
+	// The most that an ascent from the best of them finds: a lower bound of the most over all directions.
+	SliceAggregate_SLICE_AGGREGATE_MAX SliceAggregate = 2
+)
+
+// Enum value maps for SliceAggregate.
+var (
+	SliceAggregate_name = map[int32]string{
+		0: "SLICE_AGGREGATE_UNSPECIFIED",
+		1: "SLICE_AGGREGATE_MEAN",
+		2: "SLICE_AGGREGATE_MAX",
+	}
+	SliceAggregate_value = map[string]int32{
+		"SLICE_AGGREGATE_UNSPECIFIED": 0,
+		"SLICE_AGGREGATE_MEAN":        1,
+		"SLICE_AGGREGATE_MAX":         2,
+	}
+)
+
+func (x SliceAggregate) Enum() *SliceAggregate {
+	p := new(SliceAggregate)
+	*p = x
+	return p
+}
+
+func (x SliceAggregate) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SliceAggregate) Descriptor() protoreflect.EnumDescriptor {
+	return file_kantor_v1_loss_proto_enumTypes[4].Descriptor()
+}
+
+func (SliceAggregate) Type() protoreflect.EnumType {
+	return &file_kantor_v1_loss_proto_enumTypes[4]
+}
+
+func (x SliceAggregate) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SliceAggregate.Descriptor instead.
+func (SliceAggregate) EnumDescriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{4}
+}
+
+// Kernel is a positive definite function of two points, up to a constant; d is their distance.
+type Kernel int32
+
+const (
+	// Not given; the loss says which.
+	Kernel_KERNEL_UNSPECIFIED Kernel = 0
+	// -d: the energy distance (Székely and Rizzo 2013).
+	Kernel_KERNEL_ENERGY Kernel = 1
+	// exp(-d²/(2 blur²)).
+	Kernel_KERNEL_GAUSSIAN Kernel = 2
+	// exp(-d/blur).
+	Kernel_KERNEL_LAPLACIAN Kernel = 3
+	// Inverse multiquadric, Σ C/(C+d²) with C = 2 D blur² s, s = .1, .2, .5, 1, 2, 5, 10 (Tolstikhin et al. 2018).
+	Kernel_KERNEL_IMQ Kernel = 4
+)
+
+// Enum value maps for Kernel.
+var (
+	Kernel_name = map[int32]string{
+		0: "KERNEL_UNSPECIFIED",
+		1: "KERNEL_ENERGY",
+		2: "KERNEL_GAUSSIAN",
+		3: "KERNEL_LAPLACIAN",
+		4: "KERNEL_IMQ",
+	}
+	Kernel_value = map[string]int32{
+		"KERNEL_UNSPECIFIED": 0,
+		"KERNEL_ENERGY":      1,
+		"KERNEL_GAUSSIAN":    2,
+		"KERNEL_LAPLACIAN":   3,
+		"KERNEL_IMQ":         4,
+	}
+)
+
+func (x Kernel) Enum() *Kernel {
+	p := new(Kernel)
+	*p = x
+	return p
+}
+
+func (x Kernel) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Kernel) Descriptor() protoreflect.EnumDescriptor {
+	return file_kantor_v1_loss_proto_enumTypes[5].Descriptor()
+}
+
+func (Kernel) Type() protoreflect.EnumType {
+	return &file_kantor_v1_loss_proto_enumTypes[5]
+}
+
+func (x Kernel) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Kernel.Descriptor instead.
+func (Kernel) EnumDescriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{5}
+}
+
+// Statistic says whether pairs of a point with itself count.
+type Statistic int32
+
+const (
+	// Not given: U.
+	Statistic_STATISTIC_UNSPECIFIED Statistic = 0
+	// They do not: unbiased, and slightly negative at times.
+	Statistic_STATISTIC_U Statistic = 1
+	// They do: never negative, biased upwards.
+	Statistic_STATISTIC_V Statistic = 2
+)
+
+// Enum value maps for Statistic.
+var (
+	Statistic_name = map[int32]string{
+		0: "STATISTIC_UNSPECIFIED",
+		1: "STATISTIC_U",
+		2: "STATISTIC_V",
+	}
+	Statistic_value = map[string]int32{
+		"STATISTIC_UNSPECIFIED": 0,
+		"STATISTIC_U":           1,
+		"STATISTIC_V":           2,
+	}
+)
+
+func (x Statistic) Enum() *Statistic {
+	p := new(Statistic)
+	*p = x
+	return p
+}
+
+func (x Statistic) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Statistic) Descriptor() protoreflect.EnumDescriptor {
+	return file_kantor_v1_loss_proto_enumTypes[6].Descriptor()
+}
+
+func (Statistic) Type() protoreflect.EnumType {
+	return &file_kantor_v1_loss_proto_enumTypes[6]
+}
+
+func (x Statistic) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Statistic.Descriptor instead.
+func (Statistic) EnumDescriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{6}
+}
+
+// Convention says which multiple is meant.
+type Convention int32
+
+const (
+	// Not given: MMD2.
+	Convention_CONVENTION_UNSPECIFIED Convention = 0
+	// E k(x,x') + E k(y,y') - 2 E k(x,y), for the kernel -d the energy distance.
+	Convention_CONVENTION_MMD2 Convention = 1
+	// Half of it, as GeomLoss has it.
+	Convention_CONVENTION_HALF Convention = 2
+)
+
+// Enum value maps for Convention.
+var (
+	Convention_name = map[int32]string{
+		0: "CONVENTION_UNSPECIFIED",
+		1: "CONVENTION_MMD2",
+		2: "CONVENTION_HALF",
+	}
+	Convention_value = map[string]int32{
+		"CONVENTION_UNSPECIFIED": 0,
+		"CONVENTION_MMD2":        1,
+		"CONVENTION_HALF":        2,
+	}
+)
+
+func (x Convention) Enum() *Convention {
+	p := new(Convention)
+	*p = x
+	return p
+}
+
+func (x Convention) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Convention) Descriptor() protoreflect.EnumDescriptor {
+	return file_kantor_v1_loss_proto_enumTypes[7].Descriptor()
+}
+
+func (Convention) Type() protoreflect.EnumType {
+	return &file_kantor_v1_loss_proto_enumTypes[7]
+}
+
+func (x Convention) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Convention.Descriptor instead.
+func (Convention) EnumDescriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{7}
+}
+
 // Term is one weighted summand of an objective.
 type Term struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -200,6 +482,12 @@ type Term struct {
 	//	*Term_Sinkhorn
 	//	*Term_Kantorovich
 	//	*Term_Kl
+	//	*Term_Transport
+	//	*Term_Sliced
+	//	*Term_Bures
+	//	*Term_Mmd
+	//	*Term_Stein
+	//	*Term_ConeCritic
 	Loss          isTerm_Loss `protobuf_oneof:"loss"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -283,6 +571,60 @@ func (x *Term) GetKl() *GaussianKl {
 	return nil
 }
 
+func (x *Term) GetTransport() *Transport {
+	if x != nil {
+		if x, ok := x.Loss.(*Term_Transport); ok {
+			return x.Transport
+		}
+	}
+	return nil
+}
+
+func (x *Term) GetSliced() *SlicedTransport {
+	if x != nil {
+		if x, ok := x.Loss.(*Term_Sliced); ok {
+			return x.Sliced
+		}
+	}
+	return nil
+}
+
+func (x *Term) GetBures() *BuresWasserstein {
+	if x != nil {
+		if x, ok := x.Loss.(*Term_Bures); ok {
+			return x.Bures
+		}
+	}
+	return nil
+}
+
+func (x *Term) GetMmd() *MaximumMeanDiscrepancy {
+	if x != nil {
+		if x, ok := x.Loss.(*Term_Mmd); ok {
+			return x.Mmd
+		}
+	}
+	return nil
+}
+
+func (x *Term) GetStein() *SteinDiscrepancy {
+	if x != nil {
+		if x, ok := x.Loss.(*Term_Stein); ok {
+			return x.Stein
+		}
+	}
+	return nil
+}
+
+func (x *Term) GetConeCritic() *ConeCritic {
+	if x != nil {
+		if x, ok := x.Loss.(*Term_ConeCritic); ok {
+			return x.ConeCritic
+		}
+	}
+	return nil
+}
+
 type isTerm_Loss interface {
 	isTerm_Loss()
 }
@@ -302,11 +644,53 @@ type Term_Kl struct {
 	Kl *GaussianKl `protobuf:"bytes,12,opt,name=kl,proto3,oneof"`
 }
 
+type Term_Transport struct {
+	// Exact transport.
+	Transport *Transport `protobuf:"bytes,13,opt,name=transport,proto3,oneof"`
+}
+
+type Term_Sliced struct {
+	// Transport along directions.
+	Sliced *SlicedTransport `protobuf:"bytes,14,opt,name=sliced,proto3,oneof"`
+}
+
+type Term_Bures struct {
+	// Transport between Gaussians.
+	Bures *BuresWasserstein `protobuf:"bytes,15,opt,name=bures,proto3,oneof"`
+}
+
+type Term_Mmd struct {
+	// Maximum mean discrepancy.
+	Mmd *MaximumMeanDiscrepancy `protobuf:"bytes,16,opt,name=mmd,proto3,oneof"`
+}
+
+type Term_Stein struct {
+	// Kernel Stein discrepancy to N(0, I).
+	Stein *SteinDiscrepancy `protobuf:"bytes,17,opt,name=stein,proto3,oneof"`
+}
+
+type Term_ConeCritic struct {
+	// A critic that learns W1 from batch to batch.
+	ConeCritic *ConeCritic `protobuf:"bytes,18,opt,name=cone_critic,json=coneCritic,proto3,oneof"`
+}
+
 func (*Term_Sinkhorn) isTerm_Loss() {}
 
 func (*Term_Kantorovich) isTerm_Loss() {}
 
 func (*Term_Kl) isTerm_Loss() {}
+
+func (*Term_Transport) isTerm_Loss() {}
+
+func (*Term_Sliced) isTerm_Loss() {}
+
+func (*Term_Bures) isTerm_Loss() {}
+
+func (*Term_Mmd) isTerm_Loss() {}
+
+func (*Term_Stein) isTerm_Loss() {}
+
+func (*Term_ConeCritic) isTerm_Loss() {}
 
 // SinkhornDivergence is S = OT(a,b) - ½OT(a,a) - ½OT(b,b), where OT is the least of <plan, cost> + ε KL(plan, a⊗b) over the plans between a and b. The
 // masses of source and target agree to 1e-6 of themselves or the term is refused; what is left is spread over the target.
@@ -357,8 +741,13 @@ type SinkhornDivergence struct {
 	Scaling *float64 `protobuf:"fixed64,12,opt,name=scaling,proto3,oneof" json:"scaling,omitempty"`
 	// Leaves the interval out, and the time that it takes.
 	WithoutInterval bool `protobuf:"varint,14,opt,name=without_interval,json=withoutInterval,proto3" json:"without_interval,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// With DEBIAS_SPLIT, the name of a second batch, independent of the source and of as many points, that takes the place of the source's other half; empty:
+	// the source itself is cut into two halves, by a permutation that the seed decides. Given together with second_target.
+	SecondSource string `protobuf:"bytes,15,opt,name=second_source,json=secondSource,proto3" json:"second_source,omitempty"`
+	// The same for the target; a prior of another name is independent.
+	SecondTarget  string `protobuf:"bytes,16,opt,name=second_target,json=secondTarget,proto3" json:"second_target,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SinkhornDivergence) Reset() {
@@ -522,6 +911,20 @@ func (x *SinkhornDivergence) GetWithoutInterval() bool {
 	return false
 }
 
+func (x *SinkhornDivergence) GetSecondSource() string {
+	if x != nil {
+		return x.SecondSource
+	}
+	return ""
+}
+
+func (x *SinkhornDivergence) GetSecondTarget() string {
+	if x != nil {
+		return x.SecondTarget
+	}
+	return ""
+}
+
 type isSinkhornDivergence_Temperature interface {
 	isSinkhornDivergence_Temperature()
 }
@@ -579,9 +982,13 @@ func (*SinkhornDivergence_Rho) isSinkhornDivergence_Marginals() {}
 // KantorovichDual is sup E_a h - E_b h over 1-Lipschitz h, which is W1 (times the mass). Its value is that of the feasible
 // h(z) = min_j |z - y_j| - g_j, so it is the interval's lower end; a plan's cost is the upper end.
 //
-// Gradients: points and weights of source and target, with the heights g held fixed. In the source points that is the gradient of the frozen potential;
-// in the target points the cones of h move with their points. A gradient in weights is centred, <weights, gradient> = 0. Extras: potentials, the values
-// of h.
+// With fresh samples, fresh_source and fresh_target, h is fitted to source and target and evaluated on the fresh ones: the outcome's estimand says
+// POPULATION_LOWER_BOUND, for that is what it is in expectation, where W1 of the samples is above W1 of the populations.
+//
+// Gradients: points and weights. By the entropic method with the heights g held fixed: in the source points that is the gradient of the frozen potential;
+// in the target points the cones of h move with their points. By the exact method those of the optimal plan. With fresh samples h is held fixed, the
+// gradients are in the fresh samples, and those in source and target are 0. A gradient in weights is centred, <weights, gradient> = 0. Extras: potentials,
+// the values of h; critic and critic_gradient, h and its gradient at the points of the input that at names.
 type KantorovichDual struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the source input, a Measure or a Prior; empty: "source".
@@ -590,8 +997,17 @@ type KantorovichDual struct {
 	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
 	// Gap between upper and lower bound, relative to the upper, at which iterations stop. Absent: 1e-2.
 	Gap *float64 `protobuf:"fixed64,3,opt,name=gap,proto3,oneof" json:"gap,omitempty"`
-	// Most iterations. Zero: 10,000.
+	// Most iterations of the entropic method. Zero: 10,000.
 	MaxIterations int32 `protobuf:"varint,4,opt,name=max_iterations,json=maxIterations,proto3" json:"max_iterations,omitempty"`
+	// How it is found.
+	Method Method `protobuf:"varint,5,opt,name=method,proto3,enum=kantor.v1.Method" json:"method,omitempty"`
+	// Name of fresh samples of the source's distribution, a Measure or a Prior, on which h is evaluated; empty: on the source itself. Given together with
+	// fresh_target.
+	FreshSource string `protobuf:"bytes,6,opt,name=fresh_source,json=freshSource,proto3" json:"fresh_source,omitempty"`
+	// The same for the target.
+	FreshTarget string `protobuf:"bytes,7,opt,name=fresh_target,json=freshTarget,proto3" json:"fresh_target,omitempty"`
+	// Name of a Measure at whose points the extras critic, [N], and critic_gradient, [N,D], are h and its gradient; empty: none.
+	At            string `protobuf:"bytes,8,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -654,6 +1070,34 @@ func (x *KantorovichDual) GetMaxIterations() int32 {
 	return 0
 }
 
+func (x *KantorovichDual) GetMethod() Method {
+	if x != nil {
+		return x.Method
+	}
+	return Method_METHOD_UNSPECIFIED
+}
+
+func (x *KantorovichDual) GetFreshSource() string {
+	if x != nil {
+		return x.FreshSource
+	}
+	return ""
+}
+
+func (x *KantorovichDual) GetFreshTarget() string {
+	if x != nil {
+		return x.FreshTarget
+	}
+	return ""
+}
+
+func (x *KantorovichDual) GetAt() string {
+	if x != nil {
+		return x.At
+	}
+	return ""
+}
+
 // GaussianKl is KL(posterior, prior): the sum over dimensions, the mean over the rows of a problem.
 //
 // Gradients: mean and log_variance of posterior and prior. Extras: per_dimension, [D], the mean over rows.
@@ -711,20 +1155,611 @@ func (x *GaussianKl) GetPrior() string {
 	return ""
 }
 
+// Transport is exact optimal transport, the least of <plan, cost> over the plans between source and target, without a temperature: W_p^p for the cost
+// |x-y|^p. Masses agree as for SinkhornDivergence. The answer is certified by its duals, so the interval is as narrow as rounding.
+//
+// Gradients: points and weights of source and target, those of the optimal plan, and of its potentials, centred. Where the optimum is not unique they are
+// those of the one that was found. Extras: potentials; plan; map, the barycentric image of each source point, [N,D]; interpolation, the measure on the way.
+type Transport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the source input, a Measure or a Prior; empty: "source".
+	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// Name of the target input, a Measure or a Prior; empty: "target".
+	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	// What moving mass costs; absent: half squared Euclidean.
+	//
+	// Types that are valid to be assigned to Ground:
+	//
+	//	*Transport_Cost
+	//	*Transport_P
+	Ground isTransport_Ground `protobuf_oneof:"ground"`
+	// Self terms: none where not given, since those of exact transport are 0; or split, as for SinkhornDivergence.
+	Debias Debias `protobuf:"varint,5,opt,name=debias,proto3,enum=kantor.v1.Debias" json:"debias,omitempty"`
+	// Time of the extra interpolation, from 0 at the source to 1 at the target; absent: ½.
+	Time *float64 `protobuf:"fixed64,6,opt,name=time,proto3,oneof" json:"time,omitempty"`
+	// With DEBIAS_SPLIT, as for SinkhornDivergence.
+	SecondSource string `protobuf:"bytes,7,opt,name=second_source,json=secondSource,proto3" json:"second_source,omitempty"`
+	// With DEBIAS_SPLIT, as for SinkhornDivergence.
+	SecondTarget  string `protobuf:"bytes,8,opt,name=second_target,json=secondTarget,proto3" json:"second_target,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Transport) Reset() {
+	*x = Transport{}
+	mi := &file_kantor_v1_loss_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Transport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Transport) ProtoMessage() {}
+
+func (x *Transport) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_loss_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Transport.ProtoReflect.Descriptor instead.
+func (*Transport) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Transport) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Transport) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *Transport) GetGround() isTransport_Ground {
+	if x != nil {
+		return x.Ground
+	}
+	return nil
+}
+
+func (x *Transport) GetCost() Cost {
+	if x != nil {
+		if x, ok := x.Ground.(*Transport_Cost); ok {
+			return x.Cost
+		}
+	}
+	return Cost_COST_UNSPECIFIED
+}
+
+func (x *Transport) GetP() float64 {
+	if x != nil {
+		if x, ok := x.Ground.(*Transport_P); ok {
+			return x.P
+		}
+	}
+	return 0
+}
+
+func (x *Transport) GetDebias() Debias {
+	if x != nil {
+		return x.Debias
+	}
+	return Debias_DEBIAS_UNSPECIFIED
+}
+
+func (x *Transport) GetTime() float64 {
+	if x != nil && x.Time != nil {
+		return *x.Time
+	}
+	return 0
+}
+
+func (x *Transport) GetSecondSource() string {
+	if x != nil {
+		return x.SecondSource
+	}
+	return ""
+}
+
+func (x *Transport) GetSecondTarget() string {
+	if x != nil {
+		return x.SecondTarget
+	}
+	return ""
+}
+
+type isTransport_Ground interface {
+	isTransport_Ground()
+}
+
+type Transport_Cost struct {
+	// Ground cost.
+	Cost Cost `protobuf:"varint,3,opt,name=cost,proto3,enum=kantor.v1.Cost,oneof"`
+}
+
+type Transport_P struct {
+	// The cost |x-y|^p: 1 or 2, in dimension 1 any number from 1.
+	P float64 `protobuf:"fixed64,4,opt,name=p,proto3,oneof"`
+}
+
+func (*Transport_Cost) isTransport_Ground() {}
+
+func (*Transport_P) isTransport_Ground() {}
+
+// SlicedTransport is W_p^p of the projections of source and target onto directions on the unit sphere, in the cost |x-y|^p: the mean over directions that
+// the seed and the term's name decide (Rabin et al. 2012), or the most over all directions (Deshpande et al. 2019). Masses agree as for SinkhornDivergence.
+//
+// Gradients: points and weights of source and target. A gradient in weights is centred. Extras: directions, [L,D], or the one found, [1,D].
+type SlicedTransport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the source input, a Measure or a Prior; empty: "source".
+	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// Name of the target input, a Measure or a Prior; empty: "target".
+	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	// Power of the distance, 1 or 2; absent: 2.
+	P *float64 `protobuf:"fixed64,3,opt,name=p,proto3,oneof" json:"p,omitempty"`
+	// Number of directions. Zero: 128.
+	Directions int32 `protobuf:"varint,4,opt,name=directions,proto3" json:"directions,omitempty"`
+	// What is made of them.
+	Aggregate SliceAggregate `protobuf:"varint,5,opt,name=aggregate,proto3,enum=kantor.v1.SliceAggregate" json:"aggregate,omitempty"`
+	// Most steps of the ascent of SLICE_AGGREGATE_MAX. Zero: 100.
+	MaxIterations int32 `protobuf:"varint,6,opt,name=max_iterations,json=maxIterations,proto3" json:"max_iterations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SlicedTransport) Reset() {
+	*x = SlicedTransport{}
+	mi := &file_kantor_v1_loss_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SlicedTransport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SlicedTransport) ProtoMessage() {}
+
+func (x *SlicedTransport) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_loss_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SlicedTransport.ProtoReflect.Descriptor instead.
+func (*SlicedTransport) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SlicedTransport) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *SlicedTransport) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *SlicedTransport) GetP() float64 {
+	if x != nil && x.P != nil {
+		return *x.P
+	}
+	return 0
+}
+
+func (x *SlicedTransport) GetDirections() int32 {
+	if x != nil {
+		return x.Directions
+	}
+	return 0
+}
+
+func (x *SlicedTransport) GetAggregate() SliceAggregate {
+	if x != nil {
+		return x.Aggregate
+	}
+	return SliceAggregate_SLICE_AGGREGATE_UNSPECIFIED
+}
+
+func (x *SlicedTransport) GetMaxIterations() int32 {
+	if x != nil {
+		return x.MaxIterations
+	}
+	return 0
+}
+
+// BuresWasserstein is W2² between Gaussians in the cost |x-y|²: |m-n|² + tr(A + B - 2(A^½ B A^½)^½), the mean over the rows of a problem. It is finite
+// where the variance is 0 and KL infinite. Of a Measure it takes the mean and the covariance of its points, one row, for the aggregated posterior: fewer than
+// two points a dimension are refused.
+//
+// Gradients: mean and log_variance or covariance of Gaussians, points and weights of Measures. Extras: per_row, [N]; map, the linear part A of the optimal
+// map x -> n + A(x-m) of each row, [N,D,D].
+type BuresWasserstein struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the posterior, a Gaussian or a Measure; empty: "posterior".
+	Posterior string `protobuf:"bytes,1,opt,name=posterior,proto3" json:"posterior,omitempty"`
+	// Name of the prior, a Gaussian of as many rows as the posterior or of one, or a Measure; empty: N(0, I).
+	Prior         string `protobuf:"bytes,2,opt,name=prior,proto3" json:"prior,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BuresWasserstein) Reset() {
+	*x = BuresWasserstein{}
+	mi := &file_kantor_v1_loss_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BuresWasserstein) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BuresWasserstein) ProtoMessage() {}
+
+func (x *BuresWasserstein) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_loss_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BuresWasserstein.ProtoReflect.Descriptor instead.
+func (*BuresWasserstein) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *BuresWasserstein) GetPosterior() string {
+	if x != nil {
+		return x.Posterior
+	}
+	return ""
+}
+
+func (x *BuresWasserstein) GetPrior() string {
+	if x != nil {
+		return x.Prior
+	}
+	return ""
+}
+
+// MaximumMeanDiscrepancy is the squared distance between the kernel means of source and target (Gretton et al. 2012), what SinkhornDivergence comes to at a
+// large temperature. Masses need not agree for the kernels that vanish far away; for the energy they do.
+//
+// Gradients: points and weights of source and target. Extras: witness, the kernel mean of the source less that of the target at the source's points, [N].
+type MaximumMeanDiscrepancy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the source input, a Measure or a Prior; empty: "source".
+	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// Name of the target input, a Measure or a Prior; empty: "target".
+	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	// Kernel; not given: energy.
+	Kernel Kernel `protobuf:"varint,3,opt,name=kernel,proto3,enum=kantor.v1.Kernel" json:"kernel,omitempty"`
+	// Length scale of the kernel, which the energy has none of. Absent: 1 for imq, which suits a target of unit variance; for gaussian and laplacian the root of
+	// the target's mean squared distance to its mean.
+	Blur *float64 `protobuf:"fixed64,4,opt,name=blur,proto3,oneof" json:"blur,omitempty"`
+	// Pairs of a point with itself.
+	Statistic Statistic `protobuf:"varint,5,opt,name=statistic,proto3,enum=kantor.v1.Statistic" json:"statistic,omitempty"`
+	// Which multiple.
+	Convention Convention `protobuf:"varint,6,opt,name=convention,proto3,enum=kantor.v1.Convention" json:"convention,omitempty"`
+	// Integrates over the target exactly, without samples; it has to be a Prior of the family standard_normal, the kernel energy, gaussian or imq.
+	ClosedForm    bool `protobuf:"varint,7,opt,name=closed_form,json=closedForm,proto3" json:"closed_form,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MaximumMeanDiscrepancy) Reset() {
+	*x = MaximumMeanDiscrepancy{}
+	mi := &file_kantor_v1_loss_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MaximumMeanDiscrepancy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MaximumMeanDiscrepancy) ProtoMessage() {}
+
+func (x *MaximumMeanDiscrepancy) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_loss_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MaximumMeanDiscrepancy.ProtoReflect.Descriptor instead.
+func (*MaximumMeanDiscrepancy) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *MaximumMeanDiscrepancy) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *MaximumMeanDiscrepancy) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *MaximumMeanDiscrepancy) GetKernel() Kernel {
+	if x != nil {
+		return x.Kernel
+	}
+	return Kernel_KERNEL_UNSPECIFIED
+}
+
+func (x *MaximumMeanDiscrepancy) GetBlur() float64 {
+	if x != nil && x.Blur != nil {
+		return *x.Blur
+	}
+	return 0
+}
+
+func (x *MaximumMeanDiscrepancy) GetStatistic() Statistic {
+	if x != nil {
+		return x.Statistic
+	}
+	return Statistic_STATISTIC_UNSPECIFIED
+}
+
+func (x *MaximumMeanDiscrepancy) GetConvention() Convention {
+	if x != nil {
+		return x.Convention
+	}
+	return Convention_CONVENTION_UNSPECIFIED
+}
+
+func (x *MaximumMeanDiscrepancy) GetClosedForm() bool {
+	if x != nil {
+		return x.ClosedForm
+	}
+	return false
+}
+
+// SteinDiscrepancy is the squared kernel Stein discrepancy of the source to N(0, I), which needs no samples of it (Liu, Lee, Jordan 2016; Chwialkowski,
+// Strathmann, Gretton 2016).
+//
+// Gradients: points and weights of the source.
+type SteinDiscrepancy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the source input, a Measure; empty: "source".
+	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// Kernel: imq, here (1 + d²/blur²)^-½, or gaussian; not given: imq.
+	Kernel Kernel `protobuf:"varint,2,opt,name=kernel,proto3,enum=kantor.v1.Kernel" json:"kernel,omitempty"`
+	// Length scale of the kernel; absent: the root of the dimension.
+	Blur *float64 `protobuf:"fixed64,3,opt,name=blur,proto3,oneof" json:"blur,omitempty"`
+	// Pairs of a point with itself.
+	Statistic     Statistic `protobuf:"varint,4,opt,name=statistic,proto3,enum=kantor.v1.Statistic" json:"statistic,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SteinDiscrepancy) Reset() {
+	*x = SteinDiscrepancy{}
+	mi := &file_kantor_v1_loss_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SteinDiscrepancy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SteinDiscrepancy) ProtoMessage() {}
+
+func (x *SteinDiscrepancy) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_loss_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SteinDiscrepancy.ProtoReflect.Descriptor instead.
+func (*SteinDiscrepancy) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SteinDiscrepancy) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *SteinDiscrepancy) GetKernel() Kernel {
+	if x != nil {
+		return x.Kernel
+	}
+	return Kernel_KERNEL_UNSPECIFIED
+}
+
+func (x *SteinDiscrepancy) GetBlur() float64 {
+	if x != nil && x.Blur != nil {
+		return *x.Blur
+	}
+	return 0
+}
+
+func (x *SteinDiscrepancy) GetStatistic() Statistic {
+	if x != nil {
+		return x.Statistic
+	}
+	return Statistic_STATISTIC_UNSPECIFIED
+}
+
+// ConeCritic is a lower bound of W1 between the populations that source and target are batches of, by a critic that learns from batch to batch and is
+// 1-Lipschitz at every step: no network and no penalty. The value is that of the critic before it has seen the batch, so with fresh samples at every step
+// its expectation is not above W1. Then the critic takes its steps, and the new state comes back as the extra state, to be sent with the next batch.
+//
+// Gradients: points and weights of source and target, with the critic held fixed. A gradient in weights is centred. Extras: state; critic and
+// critic_gradient, its values and gradients at the points of the input that at names.
+type ConeCritic struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the source input, a Measure or a Prior; empty: "source".
+	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// Name of the target input, a Measure or a Prior; empty: "target".
+	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	// Name of the state, a ConeCriticState of a step before; empty: a new critic is made of this batch.
+	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// Cones of a new critic. Zero: 64.
+	Cones int32 `protobuf:"varint,4,opt,name=cones,proto3" json:"cones,omitempty"`
+	// Step length of the optimiser; absent: 0.02.
+	LearningRate *float64 `protobuf:"fixed64,5,opt,name=learning_rate,json=learningRate,proto3,oneof" json:"learning_rate,omitempty"`
+	// Steps taken on each batch; absent: 1. Zero: the critic stays as it is.
+	Steps *int32 `protobuf:"varint,6,opt,name=steps,proto3,oneof" json:"steps,omitempty"`
+	// Name of a Measure at whose points the extras critic and critic_gradient are wanted; empty: none.
+	At            string `protobuf:"bytes,7,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConeCritic) Reset() {
+	*x = ConeCritic{}
+	mi := &file_kantor_v1_loss_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConeCritic) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConeCritic) ProtoMessage() {}
+
+func (x *ConeCritic) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_loss_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConeCritic.ProtoReflect.Descriptor instead.
+func (*ConeCritic) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ConeCritic) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *ConeCritic) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *ConeCritic) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ConeCritic) GetCones() int32 {
+	if x != nil {
+		return x.Cones
+	}
+	return 0
+}
+
+func (x *ConeCritic) GetLearningRate() float64 {
+	if x != nil && x.LearningRate != nil {
+		return *x.LearningRate
+	}
+	return 0
+}
+
+func (x *ConeCritic) GetSteps() int32 {
+	if x != nil && x.Steps != nil {
+		return *x.Steps
+	}
+	return 0
+}
+
+func (x *ConeCritic) GetAt() string {
+	if x != nil {
+		return x.At
+	}
+	return ""
+}
+
 var File_kantor_v1_loss_proto protoreflect.FileDescriptor
 
 const file_kantor_v1_loss_proto_rawDesc = "" +
 	"\n" +
-	"\x14kantor/v1/loss.proto\x12\tkantor.v1\"\xf0\x01\n" +
+	"\x14kantor/v1/loss.proto\x12\tkantor.v1\"\xb7\x04\n" +
 	"\x04Term\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\x06weight\x18\x02 \x01(\x01H\x01R\x06weight\x88\x01\x01\x12;\n" +
 	"\bsinkhorn\x18\n" +
 	" \x01(\v2\x1d.kantor.v1.SinkhornDivergenceH\x00R\bsinkhorn\x12>\n" +
 	"\vkantorovich\x18\v \x01(\v2\x1a.kantor.v1.KantorovichDualH\x00R\vkantorovich\x12'\n" +
-	"\x02kl\x18\f \x01(\v2\x15.kantor.v1.GaussianKlH\x00R\x02klB\x06\n" +
+	"\x02kl\x18\f \x01(\v2\x15.kantor.v1.GaussianKlH\x00R\x02kl\x124\n" +
+	"\ttransport\x18\r \x01(\v2\x14.kantor.v1.TransportH\x00R\ttransport\x124\n" +
+	"\x06sliced\x18\x0e \x01(\v2\x1a.kantor.v1.SlicedTransportH\x00R\x06sliced\x123\n" +
+	"\x05bures\x18\x0f \x01(\v2\x1b.kantor.v1.BuresWassersteinH\x00R\x05bures\x125\n" +
+	"\x03mmd\x18\x10 \x01(\v2!.kantor.v1.MaximumMeanDiscrepancyH\x00R\x03mmd\x123\n" +
+	"\x05stein\x18\x11 \x01(\v2\x1b.kantor.v1.SteinDiscrepancyH\x00R\x05stein\x128\n" +
+	"\vcone_critic\x18\x12 \x01(\v2\x15.kantor.v1.ConeCriticH\x00R\n" +
+	"coneCriticB\x06\n" +
 	"\x04lossB\t\n" +
-	"\a_weight\"\xf5\x03\n" +
+	"\a_weight\"\xbf\x04\n" +
 	"\x12SinkhornDivergence\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12#\n" +
@@ -740,35 +1775,120 @@ const file_kantor_v1_loss_proto_rawDesc = "" +
 	" \x01(\x01H\x02R\x03rho\x12,\n" +
 	"\aprofile\x18\v \x01(\x0e2\x12.kantor.v1.ProfileR\aprofile\x12\x1d\n" +
 	"\ascaling\x18\f \x01(\x01H\x03R\ascaling\x88\x01\x01\x12)\n" +
-	"\x10without_interval\x18\x0e \x01(\bR\x0fwithoutIntervalB\r\n" +
+	"\x10without_interval\x18\x0e \x01(\bR\x0fwithoutInterval\x12#\n" +
+	"\rsecond_source\x18\x0f \x01(\tR\fsecondSource\x12#\n" +
+	"\rsecond_target\x18\x10 \x01(\tR\fsecondTargetB\r\n" +
 	"\vtemperatureB\x06\n" +
 	"\x04stopB\v\n" +
 	"\tmarginalsB\n" +
 	"\n" +
-	"\b_scaling\"\x87\x01\n" +
+	"\b_scaling\"\x88\x02\n" +
 	"\x0fKantorovichDual\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x15\n" +
 	"\x03gap\x18\x03 \x01(\x01H\x00R\x03gap\x88\x01\x01\x12%\n" +
-	"\x0emax_iterations\x18\x04 \x01(\x05R\rmaxIterationsB\x06\n" +
+	"\x0emax_iterations\x18\x04 \x01(\x05R\rmaxIterations\x12)\n" +
+	"\x06method\x18\x05 \x01(\x0e2\x11.kantor.v1.MethodR\x06method\x12!\n" +
+	"\ffresh_source\x18\x06 \x01(\tR\vfreshSource\x12!\n" +
+	"\ffresh_target\x18\a \x01(\tR\vfreshTarget\x12\x0e\n" +
+	"\x02at\x18\b \x01(\tR\x02atB\x06\n" +
 	"\x04_gap\"@\n" +
 	"\n" +
 	"GaussianKl\x12\x1c\n" +
 	"\tposterior\x18\x01 \x01(\tR\tposterior\x12\x14\n" +
-	"\x05prior\x18\x02 \x01(\tR\x05prior*m\n" +
+	"\x05prior\x18\x02 \x01(\tR\x05prior\"\x93\x02\n" +
+	"\tTransport\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
+	"\x06target\x18\x02 \x01(\tR\x06target\x12%\n" +
+	"\x04cost\x18\x03 \x01(\x0e2\x0f.kantor.v1.CostH\x00R\x04cost\x12\x0e\n" +
+	"\x01p\x18\x04 \x01(\x01H\x00R\x01p\x12)\n" +
+	"\x06debias\x18\x05 \x01(\x0e2\x11.kantor.v1.DebiasR\x06debias\x12\x17\n" +
+	"\x04time\x18\x06 \x01(\x01H\x01R\x04time\x88\x01\x01\x12#\n" +
+	"\rsecond_source\x18\a \x01(\tR\fsecondSource\x12#\n" +
+	"\rsecond_target\x18\b \x01(\tR\fsecondTargetB\b\n" +
+	"\x06groundB\a\n" +
+	"\x05_time\"\xda\x01\n" +
+	"\x0fSlicedTransport\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
+	"\x06target\x18\x02 \x01(\tR\x06target\x12\x11\n" +
+	"\x01p\x18\x03 \x01(\x01H\x00R\x01p\x88\x01\x01\x12\x1e\n" +
+	"\n" +
+	"directions\x18\x04 \x01(\x05R\n" +
+	"directions\x127\n" +
+	"\taggregate\x18\x05 \x01(\x0e2\x19.kantor.v1.SliceAggregateR\taggregate\x12%\n" +
+	"\x0emax_iterations\x18\x06 \x01(\x05R\rmaxIterationsB\x04\n" +
+	"\x02_p\"F\n" +
+	"\x10BuresWasserstein\x12\x1c\n" +
+	"\tposterior\x18\x01 \x01(\tR\tposterior\x12\x14\n" +
+	"\x05prior\x18\x02 \x01(\tR\x05prior\"\xa1\x02\n" +
+	"\x16MaximumMeanDiscrepancy\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
+	"\x06target\x18\x02 \x01(\tR\x06target\x12)\n" +
+	"\x06kernel\x18\x03 \x01(\x0e2\x11.kantor.v1.KernelR\x06kernel\x12\x17\n" +
+	"\x04blur\x18\x04 \x01(\x01H\x00R\x04blur\x88\x01\x01\x122\n" +
+	"\tstatistic\x18\x05 \x01(\x0e2\x14.kantor.v1.StatisticR\tstatistic\x125\n" +
+	"\n" +
+	"convention\x18\x06 \x01(\x0e2\x15.kantor.v1.ConventionR\n" +
+	"convention\x12\x1f\n" +
+	"\vclosed_form\x18\a \x01(\bR\n" +
+	"closedFormB\a\n" +
+	"\x05_blur\"\xab\x01\n" +
+	"\x10SteinDiscrepancy\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12)\n" +
+	"\x06kernel\x18\x02 \x01(\x0e2\x11.kantor.v1.KernelR\x06kernel\x12\x17\n" +
+	"\x04blur\x18\x03 \x01(\x01H\x00R\x04blur\x88\x01\x01\x122\n" +
+	"\tstatistic\x18\x04 \x01(\x0e2\x14.kantor.v1.StatisticR\tstatisticB\a\n" +
+	"\x05_blur\"\xd9\x01\n" +
+	"\n" +
+	"ConeCritic\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
+	"\x06target\x18\x02 \x01(\tR\x06target\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x14\n" +
+	"\x05cones\x18\x04 \x01(\x05R\x05cones\x12(\n" +
+	"\rlearning_rate\x18\x05 \x01(\x01H\x00R\flearningRate\x88\x01\x01\x12\x19\n" +
+	"\x05steps\x18\x06 \x01(\x05H\x01R\x05steps\x88\x01\x01\x12\x0e\n" +
+	"\x02at\x18\a \x01(\tR\x02atB\x10\n" +
+	"\x0e_learning_rateB\b\n" +
+	"\x06_steps*m\n" +
 	"\x04Cost\x12\x14\n" +
 	"\x10COST_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bCOST_HALF_SQUARED_EUCLIDEAN\x10\x01\x12\x1a\n" +
 	"\x16COST_SQUARED_EUCLIDEAN\x10\x02\x12\x12\n" +
-	"\x0eCOST_EUCLIDEAN\x10\x03*B\n" +
+	"\x0eCOST_EUCLIDEAN\x10\x03*T\n" +
 	"\x06Debias\x12\x16\n" +
 	"\x12DEBIAS_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vDEBIAS_NONE\x10\x01\x12\x0f\n" +
-	"\vDEBIAS_SELF\x10\x02*N\n" +
+	"\vDEBIAS_SELF\x10\x02\x12\x10\n" +
+	"\fDEBIAS_SPLIT\x10\x03*N\n" +
 	"\aProfile\x12\x17\n" +
 	"\x13PROFILE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10PROFILE_ACCURATE\x10\x01\x12\x14\n" +
-	"\x10PROFILE_GEOMLOSS\x10\x02B\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3"
+	"\x10PROFILE_GEOMLOSS\x10\x02*X\n" +
+	"\x06Method\x12\x16\n" +
+	"\x12METHOD_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vMETHOD_AUTO\x10\x01\x12\x10\n" +
+	"\fMETHOD_EXACT\x10\x02\x12\x13\n" +
+	"\x0fMETHOD_ENTROPIC\x10\x03*d\n" +
+	"\x0eSliceAggregate\x12\x1f\n" +
+	"\x1bSLICE_AGGREGATE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14SLICE_AGGREGATE_MEAN\x10\x01\x12\x17\n" +
+	"\x13SLICE_AGGREGATE_MAX\x10\x02*n\n" +
+	"\x06Kernel\x12\x16\n" +
+	"\x12KERNEL_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rKERNEL_ENERGY\x10\x01\x12\x13\n" +
+	"\x0fKERNEL_GAUSSIAN\x10\x02\x12\x14\n" +
+	"\x10KERNEL_LAPLACIAN\x10\x03\x12\x0e\n" +
+	"\n" +
+	"KERNEL_IMQ\x10\x04*H\n" +
+	"\tStatistic\x12\x19\n" +
+	"\x15STATISTIC_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vSTATISTIC_U\x10\x01\x12\x0f\n" +
+	"\vSTATISTIC_V\x10\x02*R\n" +
+	"\n" +
+	"Convention\x12\x1a\n" +
+	"\x16CONVENTION_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fCONVENTION_MMD2\x10\x01\x12\x13\n" +
+	"\x0fCONVENTION_HALF\x10\x02B\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3"
 
 var (
 	file_kantor_v1_loss_proto_rawDescOnce sync.Once
@@ -782,29 +1902,55 @@ func file_kantor_v1_loss_proto_rawDescGZIP() []byte {
 	return file_kantor_v1_loss_proto_rawDescData
 }
 
-var file_kantor_v1_loss_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_kantor_v1_loss_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_kantor_v1_loss_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_kantor_v1_loss_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_kantor_v1_loss_proto_goTypes = []any{
-	(Cost)(0),                  // 0: kantor.v1.Cost
-	(Debias)(0),                // 1: kantor.v1.Debias
-	(Profile)(0),               // 2: kantor.v1.Profile
-	(*Term)(nil),               // 3: kantor.v1.Term
-	(*SinkhornDivergence)(nil), // 4: kantor.v1.SinkhornDivergence
-	(*KantorovichDual)(nil),    // 5: kantor.v1.KantorovichDual
-	(*GaussianKl)(nil),         // 6: kantor.v1.GaussianKl
+	(Cost)(0),                      // 0: kantor.v1.Cost
+	(Debias)(0),                    // 1: kantor.v1.Debias
+	(Profile)(0),                   // 2: kantor.v1.Profile
+	(Method)(0),                    // 3: kantor.v1.Method
+	(SliceAggregate)(0),            // 4: kantor.v1.SliceAggregate
+	(Kernel)(0),                    // 5: kantor.v1.Kernel
+	(Statistic)(0),                 // 6: kantor.v1.Statistic
+	(Convention)(0),                // 7: kantor.v1.Convention
+	(*Term)(nil),                   // 8: kantor.v1.Term
+	(*SinkhornDivergence)(nil),     // 9: kantor.v1.SinkhornDivergence
+	(*KantorovichDual)(nil),        // 10: kantor.v1.KantorovichDual
+	(*GaussianKl)(nil),             // 11: kantor.v1.GaussianKl
+	(*Transport)(nil),              // 12: kantor.v1.Transport
+	(*SlicedTransport)(nil),        // 13: kantor.v1.SlicedTransport
+	(*BuresWasserstein)(nil),       // 14: kantor.v1.BuresWasserstein
+	(*MaximumMeanDiscrepancy)(nil), // 15: kantor.v1.MaximumMeanDiscrepancy
+	(*SteinDiscrepancy)(nil),       // 16: kantor.v1.SteinDiscrepancy
+	(*ConeCritic)(nil),             // 17: kantor.v1.ConeCritic
 }
 var file_kantor_v1_loss_proto_depIdxs = []int32{
-	4, // 0: kantor.v1.Term.sinkhorn:type_name -> kantor.v1.SinkhornDivergence
-	5, // 1: kantor.v1.Term.kantorovich:type_name -> kantor.v1.KantorovichDual
-	6, // 2: kantor.v1.Term.kl:type_name -> kantor.v1.GaussianKl
-	0, // 3: kantor.v1.SinkhornDivergence.cost:type_name -> kantor.v1.Cost
-	1, // 4: kantor.v1.SinkhornDivergence.debias:type_name -> kantor.v1.Debias
-	2, // 5: kantor.v1.SinkhornDivergence.profile:type_name -> kantor.v1.Profile
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	9,  // 0: kantor.v1.Term.sinkhorn:type_name -> kantor.v1.SinkhornDivergence
+	10, // 1: kantor.v1.Term.kantorovich:type_name -> kantor.v1.KantorovichDual
+	11, // 2: kantor.v1.Term.kl:type_name -> kantor.v1.GaussianKl
+	12, // 3: kantor.v1.Term.transport:type_name -> kantor.v1.Transport
+	13, // 4: kantor.v1.Term.sliced:type_name -> kantor.v1.SlicedTransport
+	14, // 5: kantor.v1.Term.bures:type_name -> kantor.v1.BuresWasserstein
+	15, // 6: kantor.v1.Term.mmd:type_name -> kantor.v1.MaximumMeanDiscrepancy
+	16, // 7: kantor.v1.Term.stein:type_name -> kantor.v1.SteinDiscrepancy
+	17, // 8: kantor.v1.Term.cone_critic:type_name -> kantor.v1.ConeCritic
+	0,  // 9: kantor.v1.SinkhornDivergence.cost:type_name -> kantor.v1.Cost
+	1,  // 10: kantor.v1.SinkhornDivergence.debias:type_name -> kantor.v1.Debias
+	2,  // 11: kantor.v1.SinkhornDivergence.profile:type_name -> kantor.v1.Profile
+	3,  // 12: kantor.v1.KantorovichDual.method:type_name -> kantor.v1.Method
+	0,  // 13: kantor.v1.Transport.cost:type_name -> kantor.v1.Cost
+	1,  // 14: kantor.v1.Transport.debias:type_name -> kantor.v1.Debias
+	4,  // 15: kantor.v1.SlicedTransport.aggregate:type_name -> kantor.v1.SliceAggregate
+	5,  // 16: kantor.v1.MaximumMeanDiscrepancy.kernel:type_name -> kantor.v1.Kernel
+	6,  // 17: kantor.v1.MaximumMeanDiscrepancy.statistic:type_name -> kantor.v1.Statistic
+	7,  // 18: kantor.v1.MaximumMeanDiscrepancy.convention:type_name -> kantor.v1.Convention
+	5,  // 19: kantor.v1.SteinDiscrepancy.kernel:type_name -> kantor.v1.Kernel
+	6,  // 20: kantor.v1.SteinDiscrepancy.statistic:type_name -> kantor.v1.Statistic
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_kantor_v1_loss_proto_init() }
@@ -816,6 +1962,12 @@ func file_kantor_v1_loss_proto_init() {
 		(*Term_Sinkhorn)(nil),
 		(*Term_Kantorovich)(nil),
 		(*Term_Kl)(nil),
+		(*Term_Transport)(nil),
+		(*Term_Sliced)(nil),
+		(*Term_Bures)(nil),
+		(*Term_Mmd)(nil),
+		(*Term_Stein)(nil),
+		(*Term_ConeCritic)(nil),
 	}
 	file_kantor_v1_loss_proto_msgTypes[1].OneofWrappers = []any{
 		(*SinkhornDivergence_Blur)(nil),
@@ -826,13 +1978,21 @@ func file_kantor_v1_loss_proto_init() {
 		(*SinkhornDivergence_Rho)(nil),
 	}
 	file_kantor_v1_loss_proto_msgTypes[2].OneofWrappers = []any{}
+	file_kantor_v1_loss_proto_msgTypes[4].OneofWrappers = []any{
+		(*Transport_Cost)(nil),
+		(*Transport_P)(nil),
+	}
+	file_kantor_v1_loss_proto_msgTypes[5].OneofWrappers = []any{}
+	file_kantor_v1_loss_proto_msgTypes[7].OneofWrappers = []any{}
+	file_kantor_v1_loss_proto_msgTypes[8].OneofWrappers = []any{}
+	file_kantor_v1_loss_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kantor_v1_loss_proto_rawDesc), len(file_kantor_v1_loss_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   4,
+			NumEnums:      8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

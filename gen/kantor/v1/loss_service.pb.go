@@ -23,6 +23,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Estimand says what a value is a number of.
+type Estimand int32
+
+const (
+	// Not given: the samples, of the request.
+	Estimand_ESTIMAND_UNSPECIFIED Estimand = 0
+	// The distance between the samples, which in many dimensions is well above that between the populations.
+	Estimand_ESTIMAND_EMPIRICAL Estimand = 1
+	// A number whose expectation is not above the distance between the populations.
+	Estimand_ESTIMAND_POPULATION_LOWER_BOUND Estimand = 2
+)
+
+// Enum value maps for Estimand.
+var (
+	Estimand_name = map[int32]string{
+		0: "ESTIMAND_UNSPECIFIED",
+		1: "ESTIMAND_EMPIRICAL",
+		2: "ESTIMAND_POPULATION_LOWER_BOUND",
+	}
+	Estimand_value = map[string]int32{
+		"ESTIMAND_UNSPECIFIED":            0,
+		"ESTIMAND_EMPIRICAL":              1,
+		"ESTIMAND_POPULATION_LOWER_BOUND": 2,
+	}
+)
+
+func (x Estimand) Enum() *Estimand {
+	p := new(Estimand)
+	*p = x
+	return p
+}
+
+func (x Estimand) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Estimand) Descriptor() protoreflect.EnumDescriptor {
+	return file_kantor_v1_loss_service_proto_enumTypes[0].Descriptor()
+}
+
+func (Estimand) Type() protoreflect.EnumType {
+	return &file_kantor_v1_loss_service_proto_enumTypes[0]
+}
+
+func (x Estimand) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Estimand.Descriptor instead.
+func (Estimand) EnumDescriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{0}
+}
+
 // Gauge says which constant was added to potentials.
 type Gauge int32
 
@@ -64,11 +117,11 @@ func (x Gauge) String() string {
 }
 
 func (Gauge) Descriptor() protoreflect.EnumDescriptor {
-	return file_kantor_v1_loss_service_proto_enumTypes[0].Descriptor()
+	return file_kantor_v1_loss_service_proto_enumTypes[1].Descriptor()
 }
 
 func (Gauge) Type() protoreflect.EnumType {
-	return &file_kantor_v1_loss_service_proto_enumTypes[0]
+	return &file_kantor_v1_loss_service_proto_enumTypes[1]
 }
 
 func (x Gauge) Number() protoreflect.EnumNumber {
@@ -77,7 +130,7 @@ func (x Gauge) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Gauge.Descriptor instead.
 func (Gauge) EnumDescriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{0}
+	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{1}
 }
 
 // Objective is what to compute of the inputs.
@@ -88,9 +141,12 @@ type Objective struct {
 	// Which gradients to return, as "input.field": "source.points", "posterior.mean". Empty: none.
 	Gradients []string `protobuf:"bytes,2,rep,name=gradients,proto3" json:"gradients,omitempty"`
 	// What else to return, as "term.extra", the term by its name: "sinkhorn.potentials", "kl.per_dimension". Empty: nothing else.
-	Extras        []string `protobuf:"bytes,3,rep,name=extras,proto3" json:"extras,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Extras []string `protobuf:"bytes,3,rep,name=extras,proto3" json:"extras,omitempty"`
+	// Returns with each term the gradients of its own unweighted value as well, of the tensors in gradients that it uses: to weigh terms by their gradients'
+	// norms.
+	GradientsPerTerm bool `protobuf:"varint,4,opt,name=gradients_per_term,json=gradientsPerTerm,proto3" json:"gradients_per_term,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Objective) Reset() {
@@ -142,6 +198,13 @@ func (x *Objective) GetExtras() []string {
 		return x.Extras
 	}
 	return nil
+}
+
+func (x *Objective) GetGradientsPerTerm() bool {
+	if x != nil {
+		return x.GradientsPerTerm
+	}
+	return false
 }
 
 // EvaluateRequest is one objective and its arguments.
@@ -301,7 +364,9 @@ type TermResult struct {
 	// What a caller should know, in words, with a stable code; of a batch each code once, with the first problem that it is about.
 	Warnings []*Warning `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	// Extras by name. Those of a batch have its extent in front.
-	Extras        map[string]*Extra `protobuf:"bytes,4,rep,name=extras,proto3" json:"extras,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Extras map[string]*Extra `protobuf:"bytes,4,rep,name=extras,proto3" json:"extras,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The gradients of the unweighted value, by input name, where the objective asks for gradients per term.
+	Gradients     map[string]*Input `protobuf:"bytes,5,rep,name=gradients,proto3" json:"gradients,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -364,6 +429,13 @@ func (x *TermResult) GetExtras() map[string]*Extra {
 	return nil
 }
 
+func (x *TermResult) GetGradients() map[string]*Input {
+	if x != nil {
+		return x.Gradients
+	}
+	return nil
+}
+
 // Outcome is the answer to one problem of a batch.
 type Outcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -372,7 +444,11 @@ type Outcome struct {
 	// Contains the exact value; absent where the value is closed form, where it was left out, or where a warning INTERVAL_UNAVAILABLE says why.
 	Interval *Interval `protobuf:"bytes,2,opt,name=interval,proto3" json:"interval,omitempty"`
 	// How the solver ended; absent where nothing iterates.
-	Solve         *Solve `protobuf:"bytes,3,opt,name=solve,proto3" json:"solve,omitempty"`
+	Solve *Solve `protobuf:"bytes,3,opt,name=solve,proto3" json:"solve,omitempty"`
+	// What the value is a number of, where a loss can give several.
+	Estimand Estimand `protobuf:"varint,4,opt,name=estimand,proto3,enum=kantor.v1.Estimand" json:"estimand,omitempty"`
+	// Of a mean over samples, with POPULATION_LOWER_BOUND: the standard error of value.
+	StandardError *float64 `protobuf:"fixed64,5,opt,name=standard_error,json=standardError,proto3,oneof" json:"standard_error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -428,6 +504,20 @@ func (x *Outcome) GetSolve() *Solve {
 	return nil
 }
 
+func (x *Outcome) GetEstimand() Estimand {
+	if x != nil {
+		return x.Estimand
+	}
+	return Estimand_ESTIMAND_UNSPECIFIED
+}
+
+func (x *Outcome) GetStandardError() float64 {
+	if x != nil && x.StandardError != nil {
+		return *x.StandardError
+	}
+	return 0
+}
+
 // Extra is something a term returns on request.
 type Extra struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -437,6 +527,9 @@ type Extra struct {
 	//
 	//	*Extra_Tensor
 	//	*Extra_Potentials
+	//	*Extra_Plan
+	//	*Extra_Measure
+	//	*Extra_ConeCritic
 	Kind          isExtra_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -497,6 +590,33 @@ func (x *Extra) GetPotentials() *Potentials {
 	return nil
 }
 
+func (x *Extra) GetPlan() *Plan {
+	if x != nil {
+		if x, ok := x.Kind.(*Extra_Plan); ok {
+			return x.Plan
+		}
+	}
+	return nil
+}
+
+func (x *Extra) GetMeasure() *Measure {
+	if x != nil {
+		if x, ok := x.Kind.(*Extra_Measure); ok {
+			return x.Measure
+		}
+	}
+	return nil
+}
+
+func (x *Extra) GetConeCritic() *ConeCriticState {
+	if x != nil {
+		if x, ok := x.Kind.(*Extra_ConeCritic); ok {
+			return x.ConeCritic
+		}
+	}
+	return nil
+}
+
 type isExtra_Kind interface {
 	isExtra_Kind()
 }
@@ -511,9 +631,103 @@ type Extra_Potentials struct {
 	Potentials *Potentials `protobuf:"bytes,2,opt,name=potentials,proto3,oneof"`
 }
 
+type Extra_Plan struct {
+	// A plan's entries.
+	Plan *Plan `protobuf:"bytes,3,opt,name=plan,proto3,oneof"`
+}
+
+type Extra_Measure struct {
+	// A measure. One of a batch has sizes.
+	Measure *Measure `protobuf:"bytes,4,opt,name=measure,proto3,oneof"`
+}
+
+type Extra_ConeCritic struct {
+	// What a cone critic has learnt.
+	ConeCritic *ConeCriticState `protobuf:"bytes,5,opt,name=cone_critic,json=coneCritic,proto3,oneof"`
+}
+
 func (*Extra_Tensor) isExtra_Kind() {}
 
 func (*Extra_Potentials) isExtra_Kind() {}
+
+func (*Extra_Plan) isExtra_Kind() {}
+
+func (*Extra_Measure) isExtra_Kind() {}
+
+func (*Extra_ConeCritic) isExtra_Kind() {}
+
+// Plan is a transport plan by its entries of positive mass, at most N+M-1 of them in each problem, in the order of their rows.
+type Plan struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Point of the source of each entry, from 0.
+	Source []int32 `protobuf:"varint,1,rep,packed,name=source,proto3" json:"source,omitempty"`
+	// Point of the target of each entry, from 0.
+	Target []int32 `protobuf:"varint,2,rep,packed,name=target,proto3" json:"target,omitempty"`
+	// Mass that is moved, [entries], binary64.
+	Mass *Tensor `protobuf:"bytes,3,opt,name=mass,proto3" json:"mass,omitempty"`
+	// Of a batch: entries of each problem, which stand one after the other.
+	Sizes         []int64 `protobuf:"varint,4,rep,packed,name=sizes,proto3" json:"sizes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Plan) Reset() {
+	*x = Plan{}
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Plan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Plan) ProtoMessage() {}
+
+func (x *Plan) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Plan.ProtoReflect.Descriptor instead.
+func (*Plan) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Plan) GetSource() []int32 {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *Plan) GetTarget() []int32 {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *Plan) GetMass() *Tensor {
+	if x != nil {
+		return x.Mass
+	}
+	return nil
+}
+
+func (x *Plan) GetSizes() []int64 {
+	if x != nil {
+		return x.Sizes
+	}
+	return nil
+}
 
 // Potentials are dual variables at the points of a term's measures, binary64. They are unique up to a constant that the gauge fixes. Those of a batch are
 // [B,N] and [B,M], with 0 where the measure has padding.
@@ -535,7 +749,7 @@ type Potentials struct {
 
 func (x *Potentials) Reset() {
 	*x = Potentials{}
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[6]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -547,7 +761,7 @@ func (x *Potentials) String() string {
 func (*Potentials) ProtoMessage() {}
 
 func (x *Potentials) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[6]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -560,7 +774,7 @@ func (x *Potentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Potentials.ProtoReflect.Descriptor instead.
 func (*Potentials) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{6}
+	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Potentials) GetGauge() Gauge {
@@ -612,7 +826,7 @@ type Interval struct {
 
 func (x *Interval) Reset() {
 	*x = Interval{}
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[7]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +838,7 @@ func (x *Interval) String() string {
 func (*Interval) ProtoMessage() {}
 
 func (x *Interval) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[7]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +851,7 @@ func (x *Interval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interval.ProtoReflect.Descriptor instead.
 func (*Interval) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{7}
+	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Interval) GetLower() float64 {
@@ -674,7 +888,7 @@ type Solve struct {
 
 func (x *Solve) Reset() {
 	*x = Solve{}
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[8]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -686,7 +900,7 @@ func (x *Solve) String() string {
 func (*Solve) ProtoMessage() {}
 
 func (x *Solve) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[8]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -699,7 +913,7 @@ func (x *Solve) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Solve.ProtoReflect.Descriptor instead.
 func (*Solve) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{8}
+	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Solve) GetConverged() bool {
@@ -740,7 +954,8 @@ func (x *Solve) GetStrategy() string {
 // Warning is advice that does not make the result wrong.
 type Warning struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Stable code, upper snake case: NOT_CONVERGED, INTERVAL_UNAVAILABLE, INFINITE_VALUE, GRADIENT_DIFFERS.
+	// Stable code, upper snake case: NOT_CONVERGED, INTERVAL_UNAVAILABLE, INFINITE_VALUE, GRADIENT_DIFFERS, SELF_SHRINKS,
+	// BLUR_LARGE, FEW_POINTS.
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	// One sentence.
 	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
@@ -750,7 +965,7 @@ type Warning struct {
 
 func (x *Warning) Reset() {
 	*x = Warning{}
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[9]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -762,7 +977,7 @@ func (x *Warning) String() string {
 func (*Warning) ProtoMessage() {}
 
 func (x *Warning) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[9]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -775,7 +990,7 @@ func (x *Warning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Warning.ProtoReflect.Descriptor instead.
 func (*Warning) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{9}
+	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Warning) GetCode() string {
@@ -805,7 +1020,7 @@ type Timing struct {
 
 func (x *Timing) Reset() {
 	*x = Timing{}
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[10]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -817,7 +1032,7 @@ func (x *Timing) String() string {
 func (*Timing) ProtoMessage() {}
 
 func (x *Timing) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[10]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -830,7 +1045,7 @@ func (x *Timing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timing.ProtoReflect.Descriptor instead.
 func (*Timing) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{10}
+	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Timing) GetDecode() *durationpb.Duration {
@@ -863,7 +1078,7 @@ type EvaluateStreamRequest struct {
 
 func (x *EvaluateStreamRequest) Reset() {
 	*x = EvaluateStreamRequest{}
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[11]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -875,7 +1090,7 @@ func (x *EvaluateStreamRequest) String() string {
 func (*EvaluateStreamRequest) ProtoMessage() {}
 
 func (x *EvaluateStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[11]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -888,7 +1103,7 @@ func (x *EvaluateStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateStreamRequest.ProtoReflect.Descriptor instead.
 func (*EvaluateStreamRequest) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{11}
+	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EvaluateStreamRequest) GetMessage() isEvaluateStreamRequest_Message {
@@ -947,7 +1162,7 @@ type Open struct {
 
 func (x *Open) Reset() {
 	*x = Open{}
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[12]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -959,7 +1174,7 @@ func (x *Open) String() string {
 func (*Open) ProtoMessage() {}
 
 func (x *Open) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[12]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -972,7 +1187,7 @@ func (x *Open) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Open.ProtoReflect.Descriptor instead.
 func (*Open) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{12}
+	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Open) GetObjective() *Objective {
@@ -1007,7 +1222,7 @@ type Batch struct {
 
 func (x *Batch) Reset() {
 	*x = Batch{}
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[13]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1019,7 +1234,7 @@ func (x *Batch) String() string {
 func (*Batch) ProtoMessage() {}
 
 func (x *Batch) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[13]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1032,7 +1247,7 @@ func (x *Batch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Batch.ProtoReflect.Descriptor instead.
 func (*Batch) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{13}
+	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Batch) GetId() uint64 {
@@ -1081,7 +1296,7 @@ type EvaluateStreamResponse struct {
 
 func (x *EvaluateStreamResponse) Reset() {
 	*x = EvaluateStreamResponse{}
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[14]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1093,7 +1308,7 @@ func (x *EvaluateStreamResponse) String() string {
 func (*EvaluateStreamResponse) ProtoMessage() {}
 
 func (x *EvaluateStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[14]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1106,7 +1321,7 @@ func (x *EvaluateStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateStreamResponse.ProtoReflect.Descriptor instead.
 func (*EvaluateStreamResponse) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{14}
+	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *EvaluateStreamResponse) GetMessage() isEvaluateStreamResponse_Message {
@@ -1195,7 +1410,7 @@ type Opened struct {
 
 func (x *Opened) Reset() {
 	*x = Opened{}
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[15]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1422,7 @@ func (x *Opened) String() string {
 func (*Opened) ProtoMessage() {}
 
 func (x *Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[15]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1435,7 @@ func (x *Opened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Opened.ProtoReflect.Descriptor instead.
 func (*Opened) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{15}
+	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Opened) GetWindow() int32 {
@@ -1243,7 +1458,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[16]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1255,7 +1470,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[16]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1268,7 +1483,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{16}
+	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Result) GetId() uint64 {
@@ -1298,7 +1513,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[17]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1310,7 +1525,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[17]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1323,7 +1538,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{17}
+	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Failure) GetId() uint64 {
@@ -1351,7 +1566,7 @@ type Draining struct {
 
 func (x *Draining) Reset() {
 	*x = Draining{}
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[18]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1363,7 +1578,7 @@ func (x *Draining) String() string {
 func (*Draining) ProtoMessage() {}
 
 func (x *Draining) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_loss_service_proto_msgTypes[18]
+	mi := &file_kantor_v1_loss_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1376,7 +1591,7 @@ func (x *Draining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Draining.ProtoReflect.Descriptor instead.
 func (*Draining) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{18}
+	return file_kantor_v1_loss_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Draining) GetGrace() *durationpb.Duration {
@@ -1390,11 +1605,12 @@ var File_kantor_v1_loss_service_proto protoreflect.FileDescriptor
 
 const file_kantor_v1_loss_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1ckantor/v1/loss_service.proto\x12\tkantor.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x1ckantor/v1/info_service.proto\x1a\x15kantor/v1/input.proto\x1a\x14kantor/v1/loss.proto\x1a\x16kantor/v1/tensor.proto\"h\n" +
+	"\x1ckantor/v1/loss_service.proto\x12\tkantor.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x1ckantor/v1/info_service.proto\x1a\x15kantor/v1/input.proto\x1a\x14kantor/v1/loss.proto\x1a\x16kantor/v1/tensor.proto\"\x96\x01\n" +
 	"\tObjective\x12%\n" +
 	"\x05terms\x18\x01 \x03(\v2\x0f.kantor.v1.TermR\x05terms\x12\x1c\n" +
 	"\tgradients\x18\x02 \x03(\tR\tgradients\x12\x16\n" +
-	"\x06extras\x18\x03 \x03(\tR\x06extras\"\xe6\x01\n" +
+	"\x06extras\x18\x03 \x03(\tR\x06extras\x12,\n" +
+	"\x12gradients_per_term\x18\x04 \x01(\bR\x10gradientsPerTerm\"\xe6\x01\n" +
 	"\x0fEvaluateRequest\x122\n" +
 	"\tobjective\x18\x01 \x01(\v2\x14.kantor.v1.ObjectiveR\tobjective\x12>\n" +
 	"\x06inputs\x18\x02 \x03(\v2&.kantor.v1.EvaluateRequest.InputsEntryR\x06inputs\x12\x12\n" +
@@ -1410,26 +1626,42 @@ const file_kantor_v1_loss_service_proto_rawDesc = "" +
 	"\x05build\x18\x05 \x01(\v2\x10.kantor.v1.BuildR\x05build\x1aN\n" +
 	"\x0eGradientsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12&\n" +
-	"\x05value\x18\x02 \x01(\v2\x10.kantor.v1.InputR\x05value:\x028\x01\"\x88\x02\n" +
+	"\x05value\x18\x02 \x01(\v2\x10.kantor.v1.InputR\x05value:\x028\x01\"\x9c\x03\n" +
 	"\n" +
 	"TermResult\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\boutcomes\x18\x02 \x03(\v2\x12.kantor.v1.OutcomeR\boutcomes\x12.\n" +
 	"\bwarnings\x18\x03 \x03(\v2\x12.kantor.v1.WarningR\bwarnings\x129\n" +
-	"\x06extras\x18\x04 \x03(\v2!.kantor.v1.TermResult.ExtrasEntryR\x06extras\x1aK\n" +
+	"\x06extras\x18\x04 \x03(\v2!.kantor.v1.TermResult.ExtrasEntryR\x06extras\x12B\n" +
+	"\tgradients\x18\x05 \x03(\v2$.kantor.v1.TermResult.GradientsEntryR\tgradients\x1aK\n" +
 	"\vExtrasEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12&\n" +
-	"\x05value\x18\x02 \x01(\v2\x10.kantor.v1.ExtraR\x05value:\x028\x01\"x\n" +
+	"\x05value\x18\x02 \x01(\v2\x10.kantor.v1.ExtraR\x05value:\x028\x01\x1aN\n" +
+	"\x0eGradientsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12&\n" +
+	"\x05value\x18\x02 \x01(\v2\x10.kantor.v1.InputR\x05value:\x028\x01\"\xe8\x01\n" +
 	"\aOutcome\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\x01R\x05value\x12/\n" +
 	"\binterval\x18\x02 \x01(\v2\x13.kantor.v1.IntervalR\binterval\x12&\n" +
-	"\x05solve\x18\x03 \x01(\v2\x10.kantor.v1.SolveR\x05solve\"u\n" +
+	"\x05solve\x18\x03 \x01(\v2\x10.kantor.v1.SolveR\x05solve\x12/\n" +
+	"\bestimand\x18\x04 \x01(\x0e2\x13.kantor.v1.EstimandR\bestimand\x12*\n" +
+	"\x0estandard_error\x18\x05 \x01(\x01H\x00R\rstandardError\x88\x01\x01B\x11\n" +
+	"\x0f_standard_error\"\x8b\x02\n" +
 	"\x05Extra\x12+\n" +
 	"\x06tensor\x18\x01 \x01(\v2\x11.kantor.v1.TensorH\x00R\x06tensor\x127\n" +
 	"\n" +
 	"potentials\x18\x02 \x01(\v2\x15.kantor.v1.PotentialsH\x00R\n" +
-	"potentialsB\x06\n" +
-	"\x04kind\"\xf2\x01\n" +
+	"potentials\x12%\n" +
+	"\x04plan\x18\x03 \x01(\v2\x0f.kantor.v1.PlanH\x00R\x04plan\x12.\n" +
+	"\ameasure\x18\x04 \x01(\v2\x12.kantor.v1.MeasureH\x00R\ameasure\x12=\n" +
+	"\vcone_critic\x18\x05 \x01(\v2\x1a.kantor.v1.ConeCriticStateH\x00R\n" +
+	"coneCriticB\x06\n" +
+	"\x04kind\"s\n" +
+	"\x04Plan\x12\x16\n" +
+	"\x06source\x18\x01 \x03(\x05R\x06source\x12\x16\n" +
+	"\x06target\x18\x02 \x03(\x05R\x06target\x12%\n" +
+	"\x04mass\x18\x03 \x01(\v2\x11.kantor.v1.TensorR\x04mass\x12\x14\n" +
+	"\x05sizes\x18\x04 \x03(\x03R\x05sizes\"\xf2\x01\n" +
 	"\n" +
 	"Potentials\x12&\n" +
 	"\x05gauge\x18\x01 \x01(\x0e2\x10.kantor.v1.GaugeR\x05gauge\x12)\n" +
@@ -1490,6 +1722,10 @@ const file_kantor_v1_loss_service_proto_rawDesc = "" +
 	"\x06status\x18\x02 \x01(\v2\x12.google.rpc.StatusR\x06status\";\n" +
 	"\bDraining\x12/\n" +
 	"\x05grace\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05grace*a\n" +
+	"\bEstimand\x12\x18\n" +
+	"\x14ESTIMAND_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12ESTIMAND_EMPIRICAL\x10\x01\x12#\n" +
+	"\x1fESTIMAND_POPULATION_LOWER_BOUND\x10\x02*a\n" +
 	"\x05Gauge\x12\x15\n" +
 	"\x11GAUGE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11GAUGE_EQUAL_MEANS\x10\x01\x12\x1a\n" +
@@ -1512,88 +1748,100 @@ func file_kantor_v1_loss_service_proto_rawDescGZIP() []byte {
 	return file_kantor_v1_loss_service_proto_rawDescData
 }
 
-var file_kantor_v1_loss_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kantor_v1_loss_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_kantor_v1_loss_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_kantor_v1_loss_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_kantor_v1_loss_service_proto_goTypes = []any{
-	(Gauge)(0),                     // 0: kantor.v1.Gauge
-	(*Objective)(nil),              // 1: kantor.v1.Objective
-	(*EvaluateRequest)(nil),        // 2: kantor.v1.EvaluateRequest
-	(*EvaluateResponse)(nil),       // 3: kantor.v1.EvaluateResponse
-	(*TermResult)(nil),             // 4: kantor.v1.TermResult
-	(*Outcome)(nil),                // 5: kantor.v1.Outcome
-	(*Extra)(nil),                  // 6: kantor.v1.Extra
-	(*Potentials)(nil),             // 7: kantor.v1.Potentials
-	(*Interval)(nil),               // 8: kantor.v1.Interval
-	(*Solve)(nil),                  // 9: kantor.v1.Solve
-	(*Warning)(nil),                // 10: kantor.v1.Warning
-	(*Timing)(nil),                 // 11: kantor.v1.Timing
-	(*EvaluateStreamRequest)(nil),  // 12: kantor.v1.EvaluateStreamRequest
-	(*Open)(nil),                   // 13: kantor.v1.Open
-	(*Batch)(nil),                  // 14: kantor.v1.Batch
-	(*EvaluateStreamResponse)(nil), // 15: kantor.v1.EvaluateStreamResponse
-	(*Opened)(nil),                 // 16: kantor.v1.Opened
-	(*Result)(nil),                 // 17: kantor.v1.Result
-	(*Failure)(nil),                // 18: kantor.v1.Failure
-	(*Draining)(nil),               // 19: kantor.v1.Draining
-	nil,                            // 20: kantor.v1.EvaluateRequest.InputsEntry
-	nil,                            // 21: kantor.v1.EvaluateResponse.GradientsEntry
-	nil,                            // 22: kantor.v1.TermResult.ExtrasEntry
-	nil,                            // 23: kantor.v1.Batch.InputsEntry
-	nil,                            // 24: kantor.v1.Batch.OverridesEntry
-	(*Term)(nil),                   // 25: kantor.v1.Term
-	(*Build)(nil),                  // 26: kantor.v1.Build
-	(*Tensor)(nil),                 // 27: kantor.v1.Tensor
-	(*durationpb.Duration)(nil),    // 28: google.protobuf.Duration
-	(*status.Status)(nil),          // 29: google.rpc.Status
-	(*Input)(nil),                  // 30: kantor.v1.Input
+	(Estimand)(0),                  // 0: kantor.v1.Estimand
+	(Gauge)(0),                     // 1: kantor.v1.Gauge
+	(*Objective)(nil),              // 2: kantor.v1.Objective
+	(*EvaluateRequest)(nil),        // 3: kantor.v1.EvaluateRequest
+	(*EvaluateResponse)(nil),       // 4: kantor.v1.EvaluateResponse
+	(*TermResult)(nil),             // 5: kantor.v1.TermResult
+	(*Outcome)(nil),                // 6: kantor.v1.Outcome
+	(*Extra)(nil),                  // 7: kantor.v1.Extra
+	(*Plan)(nil),                   // 8: kantor.v1.Plan
+	(*Potentials)(nil),             // 9: kantor.v1.Potentials
+	(*Interval)(nil),               // 10: kantor.v1.Interval
+	(*Solve)(nil),                  // 11: kantor.v1.Solve
+	(*Warning)(nil),                // 12: kantor.v1.Warning
+	(*Timing)(nil),                 // 13: kantor.v1.Timing
+	(*EvaluateStreamRequest)(nil),  // 14: kantor.v1.EvaluateStreamRequest
+	(*Open)(nil),                   // 15: kantor.v1.Open
+	(*Batch)(nil),                  // 16: kantor.v1.Batch
+	(*EvaluateStreamResponse)(nil), // 17: kantor.v1.EvaluateStreamResponse
+	(*Opened)(nil),                 // 18: kantor.v1.Opened
+	(*Result)(nil),                 // 19: kantor.v1.Result
+	(*Failure)(nil),                // 20: kantor.v1.Failure
+	(*Draining)(nil),               // 21: kantor.v1.Draining
+	nil,                            // 22: kantor.v1.EvaluateRequest.InputsEntry
+	nil,                            // 23: kantor.v1.EvaluateResponse.GradientsEntry
+	nil,                            // 24: kantor.v1.TermResult.ExtrasEntry
+	nil,                            // 25: kantor.v1.TermResult.GradientsEntry
+	nil,                            // 26: kantor.v1.Batch.InputsEntry
+	nil,                            // 27: kantor.v1.Batch.OverridesEntry
+	(*Term)(nil),                   // 28: kantor.v1.Term
+	(*Build)(nil),                  // 29: kantor.v1.Build
+	(*Tensor)(nil),                 // 30: kantor.v1.Tensor
+	(*Measure)(nil),                // 31: kantor.v1.Measure
+	(*ConeCriticState)(nil),        // 32: kantor.v1.ConeCriticState
+	(*durationpb.Duration)(nil),    // 33: google.protobuf.Duration
+	(*status.Status)(nil),          // 34: google.rpc.Status
+	(*Input)(nil),                  // 35: kantor.v1.Input
 }
 var file_kantor_v1_loss_service_proto_depIdxs = []int32{
-	25, // 0: kantor.v1.Objective.terms:type_name -> kantor.v1.Term
-	1,  // 1: kantor.v1.EvaluateRequest.objective:type_name -> kantor.v1.Objective
-	20, // 2: kantor.v1.EvaluateRequest.inputs:type_name -> kantor.v1.EvaluateRequest.InputsEntry
-	4,  // 3: kantor.v1.EvaluateResponse.terms:type_name -> kantor.v1.TermResult
-	21, // 4: kantor.v1.EvaluateResponse.gradients:type_name -> kantor.v1.EvaluateResponse.GradientsEntry
-	11, // 5: kantor.v1.EvaluateResponse.timing:type_name -> kantor.v1.Timing
-	26, // 6: kantor.v1.EvaluateResponse.build:type_name -> kantor.v1.Build
-	5,  // 7: kantor.v1.TermResult.outcomes:type_name -> kantor.v1.Outcome
-	10, // 8: kantor.v1.TermResult.warnings:type_name -> kantor.v1.Warning
-	22, // 9: kantor.v1.TermResult.extras:type_name -> kantor.v1.TermResult.ExtrasEntry
-	8,  // 10: kantor.v1.Outcome.interval:type_name -> kantor.v1.Interval
-	9,  // 11: kantor.v1.Outcome.solve:type_name -> kantor.v1.Solve
-	27, // 12: kantor.v1.Extra.tensor:type_name -> kantor.v1.Tensor
-	7,  // 13: kantor.v1.Extra.potentials:type_name -> kantor.v1.Potentials
-	0,  // 14: kantor.v1.Potentials.gauge:type_name -> kantor.v1.Gauge
-	27, // 15: kantor.v1.Potentials.source:type_name -> kantor.v1.Tensor
-	27, // 16: kantor.v1.Potentials.target:type_name -> kantor.v1.Tensor
-	27, // 17: kantor.v1.Potentials.source_self:type_name -> kantor.v1.Tensor
-	27, // 18: kantor.v1.Potentials.target_self:type_name -> kantor.v1.Tensor
-	28, // 19: kantor.v1.Timing.decode:type_name -> google.protobuf.Duration
-	28, // 20: kantor.v1.Timing.compute:type_name -> google.protobuf.Duration
-	13, // 21: kantor.v1.EvaluateStreamRequest.open:type_name -> kantor.v1.Open
-	14, // 22: kantor.v1.EvaluateStreamRequest.batch:type_name -> kantor.v1.Batch
-	1,  // 23: kantor.v1.Open.objective:type_name -> kantor.v1.Objective
-	23, // 24: kantor.v1.Batch.inputs:type_name -> kantor.v1.Batch.InputsEntry
-	24, // 25: kantor.v1.Batch.overrides:type_name -> kantor.v1.Batch.OverridesEntry
-	16, // 26: kantor.v1.EvaluateStreamResponse.opened:type_name -> kantor.v1.Opened
-	17, // 27: kantor.v1.EvaluateStreamResponse.result:type_name -> kantor.v1.Result
-	18, // 28: kantor.v1.EvaluateStreamResponse.failure:type_name -> kantor.v1.Failure
-	19, // 29: kantor.v1.EvaluateStreamResponse.draining:type_name -> kantor.v1.Draining
-	3,  // 30: kantor.v1.Result.response:type_name -> kantor.v1.EvaluateResponse
-	29, // 31: kantor.v1.Failure.status:type_name -> google.rpc.Status
-	28, // 32: kantor.v1.Draining.grace:type_name -> google.protobuf.Duration
-	30, // 33: kantor.v1.EvaluateRequest.InputsEntry.value:type_name -> kantor.v1.Input
-	30, // 34: kantor.v1.EvaluateResponse.GradientsEntry.value:type_name -> kantor.v1.Input
-	6,  // 35: kantor.v1.TermResult.ExtrasEntry.value:type_name -> kantor.v1.Extra
-	30, // 36: kantor.v1.Batch.InputsEntry.value:type_name -> kantor.v1.Input
-	2,  // 37: kantor.v1.LossService.Evaluate:input_type -> kantor.v1.EvaluateRequest
-	12, // 38: kantor.v1.LossService.EvaluateStream:input_type -> kantor.v1.EvaluateStreamRequest
-	3,  // 39: kantor.v1.LossService.Evaluate:output_type -> kantor.v1.EvaluateResponse
-	15, // 40: kantor.v1.LossService.EvaluateStream:output_type -> kantor.v1.EvaluateStreamResponse
-	39, // [39:41] is the sub-list for method output_type
-	37, // [37:39] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	28, // 0: kantor.v1.Objective.terms:type_name -> kantor.v1.Term
+	2,  // 1: kantor.v1.EvaluateRequest.objective:type_name -> kantor.v1.Objective
+	22, // 2: kantor.v1.EvaluateRequest.inputs:type_name -> kantor.v1.EvaluateRequest.InputsEntry
+	5,  // 3: kantor.v1.EvaluateResponse.terms:type_name -> kantor.v1.TermResult
+	23, // 4: kantor.v1.EvaluateResponse.gradients:type_name -> kantor.v1.EvaluateResponse.GradientsEntry
+	13, // 5: kantor.v1.EvaluateResponse.timing:type_name -> kantor.v1.Timing
+	29, // 6: kantor.v1.EvaluateResponse.build:type_name -> kantor.v1.Build
+	6,  // 7: kantor.v1.TermResult.outcomes:type_name -> kantor.v1.Outcome
+	12, // 8: kantor.v1.TermResult.warnings:type_name -> kantor.v1.Warning
+	24, // 9: kantor.v1.TermResult.extras:type_name -> kantor.v1.TermResult.ExtrasEntry
+	25, // 10: kantor.v1.TermResult.gradients:type_name -> kantor.v1.TermResult.GradientsEntry
+	10, // 11: kantor.v1.Outcome.interval:type_name -> kantor.v1.Interval
+	11, // 12: kantor.v1.Outcome.solve:type_name -> kantor.v1.Solve
+	0,  // 13: kantor.v1.Outcome.estimand:type_name -> kantor.v1.Estimand
+	30, // 14: kantor.v1.Extra.tensor:type_name -> kantor.v1.Tensor
+	9,  // 15: kantor.v1.Extra.potentials:type_name -> kantor.v1.Potentials
+	8,  // 16: kantor.v1.Extra.plan:type_name -> kantor.v1.Plan
+	31, // 17: kantor.v1.Extra.measure:type_name -> kantor.v1.Measure
+	32, // 18: kantor.v1.Extra.cone_critic:type_name -> kantor.v1.ConeCriticState
+	30, // 19: kantor.v1.Plan.mass:type_name -> kantor.v1.Tensor
+	1,  // 20: kantor.v1.Potentials.gauge:type_name -> kantor.v1.Gauge
+	30, // 21: kantor.v1.Potentials.source:type_name -> kantor.v1.Tensor
+	30, // 22: kantor.v1.Potentials.target:type_name -> kantor.v1.Tensor
+	30, // 23: kantor.v1.Potentials.source_self:type_name -> kantor.v1.Tensor
+	30, // 24: kantor.v1.Potentials.target_self:type_name -> kantor.v1.Tensor
+	33, // 25: kantor.v1.Timing.decode:type_name -> google.protobuf.Duration
+	33, // 26: kantor.v1.Timing.compute:type_name -> google.protobuf.Duration
+	15, // 27: kantor.v1.EvaluateStreamRequest.open:type_name -> kantor.v1.Open
+	16, // 28: kantor.v1.EvaluateStreamRequest.batch:type_name -> kantor.v1.Batch
+	2,  // 29: kantor.v1.Open.objective:type_name -> kantor.v1.Objective
+	26, // 30: kantor.v1.Batch.inputs:type_name -> kantor.v1.Batch.InputsEntry
+	27, // 31: kantor.v1.Batch.overrides:type_name -> kantor.v1.Batch.OverridesEntry
+	18, // 32: kantor.v1.EvaluateStreamResponse.opened:type_name -> kantor.v1.Opened
+	19, // 33: kantor.v1.EvaluateStreamResponse.result:type_name -> kantor.v1.Result
+	20, // 34: kantor.v1.EvaluateStreamResponse.failure:type_name -> kantor.v1.Failure
+	21, // 35: kantor.v1.EvaluateStreamResponse.draining:type_name -> kantor.v1.Draining
+	4,  // 36: kantor.v1.Result.response:type_name -> kantor.v1.EvaluateResponse
+	34, // 37: kantor.v1.Failure.status:type_name -> google.rpc.Status
+	33, // 38: kantor.v1.Draining.grace:type_name -> google.protobuf.Duration
+	35, // 39: kantor.v1.EvaluateRequest.InputsEntry.value:type_name -> kantor.v1.Input
+	35, // 40: kantor.v1.EvaluateResponse.GradientsEntry.value:type_name -> kantor.v1.Input
+	7,  // 41: kantor.v1.TermResult.ExtrasEntry.value:type_name -> kantor.v1.Extra
+	35, // 42: kantor.v1.TermResult.GradientsEntry.value:type_name -> kantor.v1.Input
+	35, // 43: kantor.v1.Batch.InputsEntry.value:type_name -> kantor.v1.Input
+	3,  // 44: kantor.v1.LossService.Evaluate:input_type -> kantor.v1.EvaluateRequest
+	14, // 45: kantor.v1.LossService.EvaluateStream:input_type -> kantor.v1.EvaluateStreamRequest
+	4,  // 46: kantor.v1.LossService.Evaluate:output_type -> kantor.v1.EvaluateResponse
+	17, // 47: kantor.v1.LossService.EvaluateStream:output_type -> kantor.v1.EvaluateStreamResponse
+	46, // [46:48] is the sub-list for method output_type
+	44, // [44:46] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_kantor_v1_loss_service_proto_init() }
@@ -1605,15 +1853,19 @@ func file_kantor_v1_loss_service_proto_init() {
 	file_kantor_v1_input_proto_init()
 	file_kantor_v1_loss_proto_init()
 	file_kantor_v1_tensor_proto_init()
+	file_kantor_v1_loss_service_proto_msgTypes[4].OneofWrappers = []any{}
 	file_kantor_v1_loss_service_proto_msgTypes[5].OneofWrappers = []any{
 		(*Extra_Tensor)(nil),
 		(*Extra_Potentials)(nil),
+		(*Extra_Plan)(nil),
+		(*Extra_Measure)(nil),
+		(*Extra_ConeCritic)(nil),
 	}
-	file_kantor_v1_loss_service_proto_msgTypes[11].OneofWrappers = []any{
+	file_kantor_v1_loss_service_proto_msgTypes[12].OneofWrappers = []any{
 		(*EvaluateStreamRequest_Open)(nil),
 		(*EvaluateStreamRequest_Batch)(nil),
 	}
-	file_kantor_v1_loss_service_proto_msgTypes[14].OneofWrappers = []any{
+	file_kantor_v1_loss_service_proto_msgTypes[15].OneofWrappers = []any{
 		(*EvaluateStreamResponse_Opened)(nil),
 		(*EvaluateStreamResponse_Result)(nil),
 		(*EvaluateStreamResponse_Failure)(nil),
@@ -1624,8 +1876,8 @@ func file_kantor_v1_loss_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kantor_v1_loss_service_proto_rawDesc), len(file_kantor_v1_loss_service_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   24,
+			NumEnums:      2,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14kantor/v1/loss.proto\x12\tkantor.v1\"\xf0\x01\n\x04Term\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n\x06weight\x18\x02 \x01(\x01H\x01R\x06weight\x88\x01\x01\x12;\n\x08sinkhorn\x18\n \x01(\x0b\x32\x1d.kantor.v1.SinkhornDivergenceH\x00R\x08sinkhorn\x12>\n\x0bkantorovich\x18\x0b \x01(\x0b\x32\x1a.kantor.v1.KantorovichDualH\x00R\x0bkantorovich\x12\'\n\x02kl\x18\x0c \x01(\x0b\x32\x15.kantor.v1.GaussianKlH\x00R\x02klB\x06\n\x04lossB\t\n\x07_weight\"\xf5\x03\n\x12SinkhornDivergence\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n\x06target\x18\x02 \x01(\tR\x06target\x12#\n\x04\x63ost\x18\x03 \x01(\x0e\x32\x0f.kantor.v1.CostR\x04\x63ost\x12\x14\n\x04\x62lur\x18\x04 \x01(\x01H\x00R\x04\x62lur\x12\x1a\n\x07\x65psilon\x18\x05 \x01(\x01H\x00R\x07\x65psilon\x12)\n\x06\x64\x65\x62ias\x18\x06 \x01(\x0e\x32\x11.kantor.v1.DebiasR\x06\x64\x65\x62ias\x12\x1e\n\ttolerance\x18\x07 \x01(\x01H\x01R\ttolerance\x12\x12\n\x03gap\x18\r \x01(\x01H\x01R\x03gap\x12%\n\x0emax_iterations\x18\x08 \x01(\x05R\rmaxIterations\x12\x16\n\x05reach\x18\t \x01(\x01H\x02R\x05reach\x12\x12\n\x03rho\x18\n \x01(\x01H\x02R\x03rho\x12,\n\x07profile\x18\x0b \x01(\x0e\x32\x12.kantor.v1.ProfileR\x07profile\x12\x1d\n\x07scaling\x18\x0c \x01(\x01H\x03R\x07scaling\x88\x01\x01\x12)\n\x10without_interval\x18\x0e \x01(\x08R\x0fwithoutIntervalB\r\n\x0btemperatureB\x06\n\x04stopB\x0b\n\tmarginalsB\n\n\x08_scaling\"\x87\x01\n\x0fKantorovichDual\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n\x06target\x18\x02 \x01(\tR\x06target\x12\x15\n\x03gap\x18\x03 \x01(\x01H\x00R\x03gap\x88\x01\x01\x12%\n\x0emax_iterations\x18\x04 \x01(\x05R\rmaxIterationsB\x06\n\x04_gap\"@\n\nGaussianKl\x12\x1c\n\tposterior\x18\x01 \x01(\tR\tposterior\x12\x14\n\x05prior\x18\x02 \x01(\tR\x05prior*m\n\x04\x43ost\x12\x14\n\x10\x43OST_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43OST_HALF_SQUARED_EUCLIDEAN\x10\x01\x12\x1a\n\x16\x43OST_SQUARED_EUCLIDEAN\x10\x02\x12\x12\n\x0e\x43OST_EUCLIDEAN\x10\x03*B\n\x06\x44\x65\x62ias\x12\x16\n\x12\x44\x45\x42IAS_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x44\x45\x42IAS_NONE\x10\x01\x12\x0f\n\x0b\x44\x45\x42IAS_SELF\x10\x02*N\n\x07Profile\x12\x17\n\x13PROFILE_UNSPECIFIED\x10\x00\x12\x14\n\x10PROFILE_ACCURATE\x10\x01\x12\x14\n\x10PROFILE_GEOMLOSS\x10\x02\x42\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14kantor/v1/loss.proto\x12\tkantor.v1\"\xb7\x04\n\x04Term\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n\x06weight\x18\x02 \x01(\x01H\x01R\x06weight\x88\x01\x01\x12;\n\x08sinkhorn\x18\n \x01(\x0b\x32\x1d.kantor.v1.SinkhornDivergenceH\x00R\x08sinkhorn\x12>\n\x0bkantorovich\x18\x0b \x01(\x0b\x32\x1a.kantor.v1.KantorovichDualH\x00R\x0bkantorovich\x12\'\n\x02kl\x18\x0c \x01(\x0b\x32\x15.kantor.v1.GaussianKlH\x00R\x02kl\x12\x34\n\ttransport\x18\r \x01(\x0b\x32\x14.kantor.v1.TransportH\x00R\ttransport\x12\x34\n\x06sliced\x18\x0e \x01(\x0b\x32\x1a.kantor.v1.SlicedTransportH\x00R\x06sliced\x12\x33\n\x05\x62ures\x18\x0f \x01(\x0b\x32\x1b.kantor.v1.BuresWassersteinH\x00R\x05\x62ures\x12\x35\n\x03mmd\x18\x10 \x01(\x0b\x32!.kantor.v1.MaximumMeanDiscrepancyH\x00R\x03mmd\x12\x33\n\x05stein\x18\x11 \x01(\x0b\x32\x1b.kantor.v1.SteinDiscrepancyH\x00R\x05stein\x12\x38\n\x0b\x63one_critic\x18\x12 \x01(\x0b\x32\x15.kantor.v1.ConeCriticH\x00R\nconeCriticB\x06\n\x04lossB\t\n\x07_weight\"\xbf\x04\n\x12SinkhornDivergence\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n\x06target\x18\x02 \x01(\tR\x06target\x12#\n\x04\x63ost\x18\x03 \x01(\x0e\x32\x0f.kantor.v1.CostR\x04\x63ost\x12\x14\n\x04\x62lur\x18\x04 \x01(\x01H\x00R\x04\x62lur\x12\x1a\n\x07\x65psilon\x18\x05 \x01(\x01H\x00R\x07\x65psilon\x12)\n\x06\x64\x65\x62ias\x18\x06 \x01(\x0e\x32\x11.kantor.v1.DebiasR\x06\x64\x65\x62ias\x12\x1e\n\ttolerance\x18\x07 \x01(\x01H\x01R\ttolerance\x12\x12\n\x03gap\x18\r \x01(\x01H\x01R\x03gap\x12%\n\x0emax_iterations\x18\x08 \x01(\x05R\rmaxIterations\x12\x16\n\x05reach\x18\t \x01(\x01H\x02R\x05reach\x12\x12\n\x03rho\x18\n \x01(\x01H\x02R\x03rho\x12,\n\x07profile\x18\x0b \x01(\x0e\x32\x12.kantor.v1.ProfileR\x07profile\x12\x1d\n\x07scaling\x18\x0c \x01(\x01H\x03R\x07scaling\x88\x01\x01\x12)\n\x10without_interval\x18\x0e \x01(\x08R\x0fwithoutInterval\x12#\n\rsecond_source\x18\x0f \x01(\tR\x0csecondSource\x12#\n\rsecond_target\x18\x10 \x01(\tR\x0csecondTargetB\r\n\x0btemperatureB\x06\n\x04stopB\x0b\n\tmarginalsB\n\n\x08_scaling\"\x88\x02\n\x0fKantorovichDual\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n\x06target\x18\x02 \x01(\tR\x06target\x12\x15\n\x03gap\x18\x03 \x01(\x01H\x00R\x03gap\x88\x01\x01\x12%\n\x0emax_iterations\x18\x04 \x01(\x05R\rmaxIterations\x12)\n\x06method\x18\x05 \x01(\x0e\x32\x11.kantor.v1.MethodR\x06method\x12!\n\x0c\x66resh_source\x18\x06 \x01(\tR\x0b\x66reshSource\x12!\n\x0c\x66resh_target\x18\x07 \x01(\tR\x0b\x66reshTarget\x12\x0e\n\x02\x61t\x18\x08 \x01(\tR\x02\x61tB\x06\n\x04_gap\"@\n\nGaussianKl\x12\x1c\n\tposterior\x18\x01 \x01(\tR\tposterior\x12\x14\n\x05prior\x18\x02 \x01(\tR\x05prior\"\x93\x02\n\tTransport\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n\x06target\x18\x02 \x01(\tR\x06target\x12%\n\x04\x63ost\x18\x03 \x01(\x0e\x32\x0f.kantor.v1.CostH\x00R\x04\x63ost\x12\x0e\n\x01p\x18\x04 \x01(\x01H\x00R\x01p\x12)\n\x06\x64\x65\x62ias\x18\x05 \x01(\x0e\x32\x11.kantor.v1.DebiasR\x06\x64\x65\x62ias\x12\x17\n\x04time\x18\x06 \x01(\x01H\x01R\x04time\x88\x01\x01\x12#\n\rsecond_source\x18\x07 \x01(\tR\x0csecondSource\x12#\n\rsecond_target\x18\x08 \x01(\tR\x0csecondTargetB\x08\n\x06groundB\x07\n\x05_time\"\xda\x01\n\x0fSlicedTransport\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n\x06target\x18\x02 \x01(\tR\x06target\x12\x11\n\x01p\x18\x03 \x01(\x01H\x00R\x01p\x88\x01\x01\x12\x1e\n\ndirections\x18\x04 \x01(\x05R\ndirections\x12\x37\n\taggregate\x18\x05 \x01(\x0e\x32\x19.kantor.v1.SliceAggregateR\taggregate\x12%\n\x0emax_iterations\x18\x06 \x01(\x05R\rmaxIterationsB\x04\n\x02_p\"F\n\x10\x42uresWasserstein\x12\x1c\n\tposterior\x18\x01 \x01(\tR\tposterior\x12\x14\n\x05prior\x18\x02 \x01(\tR\x05prior\"\xa1\x02\n\x16MaximumMeanDiscrepancy\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n\x06target\x18\x02 \x01(\tR\x06target\x12)\n\x06kernel\x18\x03 \x01(\x0e\x32\x11.kantor.v1.KernelR\x06kernel\x12\x17\n\x04\x62lur\x18\x04 \x01(\x01H\x00R\x04\x62lur\x88\x01\x01\x12\x32\n\tstatistic\x18\x05 \x01(\x0e\x32\x14.kantor.v1.StatisticR\tstatistic\x12\x35\n\nconvention\x18\x06 \x01(\x0e\x32\x15.kantor.v1.ConventionR\nconvention\x12\x1f\n\x0b\x63losed_form\x18\x07 \x01(\x08R\nclosedFormB\x07\n\x05_blur\"\xab\x01\n\x10SteinDiscrepancy\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12)\n\x06kernel\x18\x02 \x01(\x0e\x32\x11.kantor.v1.KernelR\x06kernel\x12\x17\n\x04\x62lur\x18\x03 \x01(\x01H\x00R\x04\x62lur\x88\x01\x01\x12\x32\n\tstatistic\x18\x04 \x01(\x0e\x32\x14.kantor.v1.StatisticR\tstatisticB\x07\n\x05_blur\"\xd9\x01\n\nConeCritic\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n\x06target\x18\x02 \x01(\tR\x06target\x12\x14\n\x05state\x18\x03 \x01(\tR\x05state\x12\x14\n\x05\x63ones\x18\x04 \x01(\x05R\x05\x63ones\x12(\n\rlearning_rate\x18\x05 \x01(\x01H\x00R\x0clearningRate\x88\x01\x01\x12\x19\n\x05steps\x18\x06 \x01(\x05H\x01R\x05steps\x88\x01\x01\x12\x0e\n\x02\x61t\x18\x07 \x01(\tR\x02\x61tB\x10\n\x0e_learning_rateB\x08\n\x06_steps*m\n\x04\x43ost\x12\x14\n\x10\x43OST_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43OST_HALF_SQUARED_EUCLIDEAN\x10\x01\x12\x1a\n\x16\x43OST_SQUARED_EUCLIDEAN\x10\x02\x12\x12\n\x0e\x43OST_EUCLIDEAN\x10\x03*T\n\x06\x44\x65\x62ias\x12\x16\n\x12\x44\x45\x42IAS_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x44\x45\x42IAS_NONE\x10\x01\x12\x0f\n\x0b\x44\x45\x42IAS_SELF\x10\x02\x12\x10\n\x0c\x44\x45\x42IAS_SPLIT\x10\x03*N\n\x07Profile\x12\x17\n\x13PROFILE_UNSPECIFIED\x10\x00\x12\x14\n\x10PROFILE_ACCURATE\x10\x01\x12\x14\n\x10PROFILE_GEOMLOSS\x10\x02*X\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMETHOD_AUTO\x10\x01\x12\x10\n\x0cMETHOD_EXACT\x10\x02\x12\x13\n\x0fMETHOD_ENTROPIC\x10\x03*d\n\x0eSliceAggregate\x12\x1f\n\x1bSLICE_AGGREGATE_UNSPECIFIED\x10\x00\x12\x18\n\x14SLICE_AGGREGATE_MEAN\x10\x01\x12\x17\n\x13SLICE_AGGREGATE_MAX\x10\x02*n\n\x06Kernel\x12\x16\n\x12KERNEL_UNSPECIFIED\x10\x00\x12\x11\n\rKERNEL_ENERGY\x10\x01\x12\x13\n\x0fKERNEL_GAUSSIAN\x10\x02\x12\x14\n\x10KERNEL_LAPLACIAN\x10\x03\x12\x0e\n\nKERNEL_IMQ\x10\x04*H\n\tStatistic\x12\x19\n\x15STATISTIC_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATISTIC_U\x10\x01\x12\x0f\n\x0bSTATISTIC_V\x10\x02*R\n\nConvention\x12\x1a\n\x16\x43ONVENTION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43ONVENTION_MMD2\x10\x01\x12\x13\n\x0f\x43ONVENTION_HALF\x10\x02\x42\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -22,18 +22,40 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kantor.v1.loss_pb2', _globa
 if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['DESCRIPTOR']._options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\035kantor/gen/kantor/v1;kantorv1'
-  _globals['_COST']._serialized_start=986
-  _globals['_COST']._serialized_end=1095
-  _globals['_DEBIAS']._serialized_start=1097
-  _globals['_DEBIAS']._serialized_end=1163
-  _globals['_PROFILE']._serialized_start=1165
-  _globals['_PROFILE']._serialized_end=1243
+  _globals['_COST']._serialized_start=2773
+  _globals['_COST']._serialized_end=2882
+  _globals['_DEBIAS']._serialized_start=2884
+  _globals['_DEBIAS']._serialized_end=2968
+  _globals['_PROFILE']._serialized_start=2970
+  _globals['_PROFILE']._serialized_end=3048
+  _globals['_METHOD']._serialized_start=3050
+  _globals['_METHOD']._serialized_end=3138
+  _globals['_SLICEAGGREGATE']._serialized_start=3140
+  _globals['_SLICEAGGREGATE']._serialized_end=3240
+  _globals['_KERNEL']._serialized_start=3242
+  _globals['_KERNEL']._serialized_end=3352
+  _globals['_STATISTIC']._serialized_start=3354
+  _globals['_STATISTIC']._serialized_end=3426
+  _globals['_CONVENTION']._serialized_start=3428
+  _globals['_CONVENTION']._serialized_end=3510
   _globals['_TERM']._serialized_start=36
-  _globals['_TERM']._serialized_end=276
-  _globals['_SINKHORNDIVERGENCE']._serialized_start=279
-  _globals['_SINKHORNDIVERGENCE']._serialized_end=780
-  _globals['_KANTOROVICHDUAL']._serialized_start=783
-  _globals['_KANTOROVICHDUAL']._serialized_end=918
-  _globals['_GAUSSIANKL']._serialized_start=920
-  _globals['_GAUSSIANKL']._serialized_end=984
+  _globals['_TERM']._serialized_end=603
+  _globals['_SINKHORNDIVERGENCE']._serialized_start=606
+  _globals['_SINKHORNDIVERGENCE']._serialized_end=1181
+  _globals['_KANTOROVICHDUAL']._serialized_start=1184
+  _globals['_KANTOROVICHDUAL']._serialized_end=1448
+  _globals['_GAUSSIANKL']._serialized_start=1450
+  _globals['_GAUSSIANKL']._serialized_end=1514
+  _globals['_TRANSPORT']._serialized_start=1517
+  _globals['_TRANSPORT']._serialized_end=1792
+  _globals['_SLICEDTRANSPORT']._serialized_start=1795
+  _globals['_SLICEDTRANSPORT']._serialized_end=2013
+  _globals['_BURESWASSERSTEIN']._serialized_start=2015
+  _globals['_BURESWASSERSTEIN']._serialized_end=2085
+  _globals['_MAXIMUMMEANDISCREPANCY']._serialized_start=2088
+  _globals['_MAXIMUMMEANDISCREPANCY']._serialized_end=2377
+  _globals['_STEINDISCREPANCY']._serialized_start=2380
+  _globals['_STEINDISCREPANCY']._serialized_end=2551
+  _globals['_CONECRITIC']._serialized_start=2554
+  _globals['_CONECRITIC']._serialized_end=2771
 # @@protoc_insertion_point(module_scope)

@@ -17,12 +17,46 @@ class Debias(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DEBIAS_UNSPECIFIED: _ClassVar[Debias]
     DEBIAS_NONE: _ClassVar[Debias]
     DEBIAS_SELF: _ClassVar[Debias]
+    DEBIAS_SPLIT: _ClassVar[Debias]
 
 class Profile(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     PROFILE_UNSPECIFIED: _ClassVar[Profile]
     PROFILE_ACCURATE: _ClassVar[Profile]
     PROFILE_GEOMLOSS: _ClassVar[Profile]
+
+class Method(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    METHOD_UNSPECIFIED: _ClassVar[Method]
+    METHOD_AUTO: _ClassVar[Method]
+    METHOD_EXACT: _ClassVar[Method]
+    METHOD_ENTROPIC: _ClassVar[Method]
+
+class SliceAggregate(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SLICE_AGGREGATE_UNSPECIFIED: _ClassVar[SliceAggregate]
+    SLICE_AGGREGATE_MEAN: _ClassVar[SliceAggregate]
+    SLICE_AGGREGATE_MAX: _ClassVar[SliceAggregate]
+
+class Kernel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    KERNEL_UNSPECIFIED: _ClassVar[Kernel]
+    KERNEL_ENERGY: _ClassVar[Kernel]
+    KERNEL_GAUSSIAN: _ClassVar[Kernel]
+    KERNEL_LAPLACIAN: _ClassVar[Kernel]
+    KERNEL_IMQ: _ClassVar[Kernel]
+
+class Statistic(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STATISTIC_UNSPECIFIED: _ClassVar[Statistic]
+    STATISTIC_U: _ClassVar[Statistic]
+    STATISTIC_V: _ClassVar[Statistic]
+
+class Convention(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONVENTION_UNSPECIFIED: _ClassVar[Convention]
+    CONVENTION_MMD2: _ClassVar[Convention]
+    CONVENTION_HALF: _ClassVar[Convention]
 COST_UNSPECIFIED: Cost
 COST_HALF_SQUARED_EUCLIDEAN: Cost
 COST_SQUARED_EUCLIDEAN: Cost
@@ -30,26 +64,57 @@ COST_EUCLIDEAN: Cost
 DEBIAS_UNSPECIFIED: Debias
 DEBIAS_NONE: Debias
 DEBIAS_SELF: Debias
+DEBIAS_SPLIT: Debias
 PROFILE_UNSPECIFIED: Profile
 PROFILE_ACCURATE: Profile
 PROFILE_GEOMLOSS: Profile
+METHOD_UNSPECIFIED: Method
+METHOD_AUTO: Method
+METHOD_EXACT: Method
+METHOD_ENTROPIC: Method
+SLICE_AGGREGATE_UNSPECIFIED: SliceAggregate
+SLICE_AGGREGATE_MEAN: SliceAggregate
+SLICE_AGGREGATE_MAX: SliceAggregate
+KERNEL_UNSPECIFIED: Kernel
+KERNEL_ENERGY: Kernel
+KERNEL_GAUSSIAN: Kernel
+KERNEL_LAPLACIAN: Kernel
+KERNEL_IMQ: Kernel
+STATISTIC_UNSPECIFIED: Statistic
+STATISTIC_U: Statistic
+STATISTIC_V: Statistic
+CONVENTION_UNSPECIFIED: Convention
+CONVENTION_MMD2: Convention
+CONVENTION_HALF: Convention
 
 class Term(_message.Message):
-    __slots__ = ("name", "weight", "sinkhorn", "kantorovich", "kl")
+    __slots__ = ("name", "weight", "sinkhorn", "kantorovich", "kl", "transport", "sliced", "bures", "mmd", "stein", "cone_critic")
     NAME_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
     SINKHORN_FIELD_NUMBER: _ClassVar[int]
     KANTOROVICH_FIELD_NUMBER: _ClassVar[int]
     KL_FIELD_NUMBER: _ClassVar[int]
+    TRANSPORT_FIELD_NUMBER: _ClassVar[int]
+    SLICED_FIELD_NUMBER: _ClassVar[int]
+    BURES_FIELD_NUMBER: _ClassVar[int]
+    MMD_FIELD_NUMBER: _ClassVar[int]
+    STEIN_FIELD_NUMBER: _ClassVar[int]
+    CONE_CRITIC_FIELD_NUMBER: _ClassVar[int]
     name: str
     weight: float
     sinkhorn: SinkhornDivergence
     kantorovich: KantorovichDual
     kl: GaussianKl
-    def __init__(self, name: _Optional[str] = ..., weight: _Optional[float] = ..., sinkhorn: _Optional[_Union[SinkhornDivergence, _Mapping]] = ..., kantorovich: _Optional[_Union[KantorovichDual, _Mapping]] = ..., kl: _Optional[_Union[GaussianKl, _Mapping]] = ...) -> None: ...
+    transport: Transport
+    sliced: SlicedTransport
+    bures: BuresWasserstein
+    mmd: MaximumMeanDiscrepancy
+    stein: SteinDiscrepancy
+    cone_critic: ConeCritic
+    def __init__(self, name: _Optional[str] = ..., weight: _Optional[float] = ..., sinkhorn: _Optional[_Union[SinkhornDivergence, _Mapping]] = ..., kantorovich: _Optional[_Union[KantorovichDual, _Mapping]] = ..., kl: _Optional[_Union[GaussianKl, _Mapping]] = ..., transport: _Optional[_Union[Transport, _Mapping]] = ..., sliced: _Optional[_Union[SlicedTransport, _Mapping]] = ..., bures: _Optional[_Union[BuresWasserstein, _Mapping]] = ..., mmd: _Optional[_Union[MaximumMeanDiscrepancy, _Mapping]] = ..., stein: _Optional[_Union[SteinDiscrepancy, _Mapping]] = ..., cone_critic: _Optional[_Union[ConeCritic, _Mapping]] = ...) -> None: ...
 
 class SinkhornDivergence(_message.Message):
-    __slots__ = ("source", "target", "cost", "blur", "epsilon", "debias", "tolerance", "gap", "max_iterations", "reach", "rho", "profile", "scaling", "without_interval")
+    __slots__ = ("source", "target", "cost", "blur", "epsilon", "debias", "tolerance", "gap", "max_iterations", "reach", "rho", "profile", "scaling", "without_interval", "second_source", "second_target")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     COST_FIELD_NUMBER: _ClassVar[int]
@@ -64,6 +129,8 @@ class SinkhornDivergence(_message.Message):
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     SCALING_FIELD_NUMBER: _ClassVar[int]
     WITHOUT_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    SECOND_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SECOND_TARGET_FIELD_NUMBER: _ClassVar[int]
     source: str
     target: str
     cost: Cost
@@ -78,19 +145,29 @@ class SinkhornDivergence(_message.Message):
     profile: Profile
     scaling: float
     without_interval: bool
-    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., cost: _Optional[_Union[Cost, str]] = ..., blur: _Optional[float] = ..., epsilon: _Optional[float] = ..., debias: _Optional[_Union[Debias, str]] = ..., tolerance: _Optional[float] = ..., gap: _Optional[float] = ..., max_iterations: _Optional[int] = ..., reach: _Optional[float] = ..., rho: _Optional[float] = ..., profile: _Optional[_Union[Profile, str]] = ..., scaling: _Optional[float] = ..., without_interval: bool = ...) -> None: ...
+    second_source: str
+    second_target: str
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., cost: _Optional[_Union[Cost, str]] = ..., blur: _Optional[float] = ..., epsilon: _Optional[float] = ..., debias: _Optional[_Union[Debias, str]] = ..., tolerance: _Optional[float] = ..., gap: _Optional[float] = ..., max_iterations: _Optional[int] = ..., reach: _Optional[float] = ..., rho: _Optional[float] = ..., profile: _Optional[_Union[Profile, str]] = ..., scaling: _Optional[float] = ..., without_interval: bool = ..., second_source: _Optional[str] = ..., second_target: _Optional[str] = ...) -> None: ...
 
 class KantorovichDual(_message.Message):
-    __slots__ = ("source", "target", "gap", "max_iterations")
+    __slots__ = ("source", "target", "gap", "max_iterations", "method", "fresh_source", "fresh_target", "at")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     GAP_FIELD_NUMBER: _ClassVar[int]
     MAX_ITERATIONS_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    FRESH_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    FRESH_TARGET_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
     source: str
     target: str
     gap: float
     max_iterations: int
-    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., gap: _Optional[float] = ..., max_iterations: _Optional[int] = ...) -> None: ...
+    method: Method
+    fresh_source: str
+    fresh_target: str
+    at: str
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., gap: _Optional[float] = ..., max_iterations: _Optional[int] = ..., method: _Optional[_Union[Method, str]] = ..., fresh_source: _Optional[str] = ..., fresh_target: _Optional[str] = ..., at: _Optional[str] = ...) -> None: ...
 
 class GaussianKl(_message.Message):
     __slots__ = ("posterior", "prior")
@@ -99,3 +176,95 @@ class GaussianKl(_message.Message):
     posterior: str
     prior: str
     def __init__(self, posterior: _Optional[str] = ..., prior: _Optional[str] = ...) -> None: ...
+
+class Transport(_message.Message):
+    __slots__ = ("source", "target", "cost", "p", "debias", "time", "second_source", "second_target")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    P_FIELD_NUMBER: _ClassVar[int]
+    DEBIAS_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    SECOND_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SECOND_TARGET_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    target: str
+    cost: Cost
+    p: float
+    debias: Debias
+    time: float
+    second_source: str
+    second_target: str
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., cost: _Optional[_Union[Cost, str]] = ..., p: _Optional[float] = ..., debias: _Optional[_Union[Debias, str]] = ..., time: _Optional[float] = ..., second_source: _Optional[str] = ..., second_target: _Optional[str] = ...) -> None: ...
+
+class SlicedTransport(_message.Message):
+    __slots__ = ("source", "target", "p", "directions", "aggregate", "max_iterations")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    P_FIELD_NUMBER: _ClassVar[int]
+    DIRECTIONS_FIELD_NUMBER: _ClassVar[int]
+    AGGREGATE_FIELD_NUMBER: _ClassVar[int]
+    MAX_ITERATIONS_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    target: str
+    p: float
+    directions: int
+    aggregate: SliceAggregate
+    max_iterations: int
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., p: _Optional[float] = ..., directions: _Optional[int] = ..., aggregate: _Optional[_Union[SliceAggregate, str]] = ..., max_iterations: _Optional[int] = ...) -> None: ...
+
+class BuresWasserstein(_message.Message):
+    __slots__ = ("posterior", "prior")
+    POSTERIOR_FIELD_NUMBER: _ClassVar[int]
+    PRIOR_FIELD_NUMBER: _ClassVar[int]
+    posterior: str
+    prior: str
+    def __init__(self, posterior: _Optional[str] = ..., prior: _Optional[str] = ...) -> None: ...
+
+class MaximumMeanDiscrepancy(_message.Message):
+    __slots__ = ("source", "target", "kernel", "blur", "statistic", "convention", "closed_form")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_FIELD_NUMBER: _ClassVar[int]
+    BLUR_FIELD_NUMBER: _ClassVar[int]
+    STATISTIC_FIELD_NUMBER: _ClassVar[int]
+    CONVENTION_FIELD_NUMBER: _ClassVar[int]
+    CLOSED_FORM_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    target: str
+    kernel: Kernel
+    blur: float
+    statistic: Statistic
+    convention: Convention
+    closed_form: bool
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., kernel: _Optional[_Union[Kernel, str]] = ..., blur: _Optional[float] = ..., statistic: _Optional[_Union[Statistic, str]] = ..., convention: _Optional[_Union[Convention, str]] = ..., closed_form: bool = ...) -> None: ...
+
+class SteinDiscrepancy(_message.Message):
+    __slots__ = ("source", "kernel", "blur", "statistic")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_FIELD_NUMBER: _ClassVar[int]
+    BLUR_FIELD_NUMBER: _ClassVar[int]
+    STATISTIC_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    kernel: Kernel
+    blur: float
+    statistic: Statistic
+    def __init__(self, source: _Optional[str] = ..., kernel: _Optional[_Union[Kernel, str]] = ..., blur: _Optional[float] = ..., statistic: _Optional[_Union[Statistic, str]] = ...) -> None: ...
+
+class ConeCritic(_message.Message):
+    __slots__ = ("source", "target", "state", "cones", "learning_rate", "steps", "at")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CONES_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    target: str
+    state: str
+    cones: int
+    learning_rate: float
+    steps: int
+    at: str
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., state: _Optional[str] = ..., cones: _Optional[int] = ..., learning_rate: _Optional[float] = ..., steps: _Optional[int] = ..., at: _Optional[str] = ...) -> None: ...

@@ -12,26 +12,37 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Estimand(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ESTIMAND_UNSPECIFIED: _ClassVar[Estimand]
+    ESTIMAND_EMPIRICAL: _ClassVar[Estimand]
+    ESTIMAND_POPULATION_LOWER_BOUND: _ClassVar[Estimand]
+
 class Gauge(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     GAUGE_UNSPECIFIED: _ClassVar[Gauge]
     GAUGE_EQUAL_MEANS: _ClassVar[Gauge]
     GAUGE_ZERO_TARGET_MEAN: _ClassVar[Gauge]
     GAUGE_NONE: _ClassVar[Gauge]
+ESTIMAND_UNSPECIFIED: Estimand
+ESTIMAND_EMPIRICAL: Estimand
+ESTIMAND_POPULATION_LOWER_BOUND: Estimand
 GAUGE_UNSPECIFIED: Gauge
 GAUGE_EQUAL_MEANS: Gauge
 GAUGE_ZERO_TARGET_MEAN: Gauge
 GAUGE_NONE: Gauge
 
 class Objective(_message.Message):
-    __slots__ = ("terms", "gradients", "extras")
+    __slots__ = ("terms", "gradients", "extras", "gradients_per_term")
     TERMS_FIELD_NUMBER: _ClassVar[int]
     GRADIENTS_FIELD_NUMBER: _ClassVar[int]
     EXTRAS_FIELD_NUMBER: _ClassVar[int]
+    GRADIENTS_PER_TERM_FIELD_NUMBER: _ClassVar[int]
     terms: _containers.RepeatedCompositeFieldContainer[_loss_pb2.Term]
     gradients: _containers.RepeatedScalarFieldContainer[str]
     extras: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, terms: _Optional[_Iterable[_Union[_loss_pb2.Term, _Mapping]]] = ..., gradients: _Optional[_Iterable[str]] = ..., extras: _Optional[_Iterable[str]] = ...) -> None: ...
+    gradients_per_term: bool
+    def __init__(self, terms: _Optional[_Iterable[_Union[_loss_pb2.Term, _Mapping]]] = ..., gradients: _Optional[_Iterable[str]] = ..., extras: _Optional[_Iterable[str]] = ..., gradients_per_term: bool = ...) -> None: ...
 
 class EvaluateRequest(_message.Message):
     __slots__ = ("objective", "inputs", "seed")
@@ -72,7 +83,7 @@ class EvaluateResponse(_message.Message):
     def __init__(self, value: _Optional[float] = ..., terms: _Optional[_Iterable[_Union[TermResult, _Mapping]]] = ..., gradients: _Optional[_Mapping[str, _input_pb2.Input]] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., build: _Optional[_Union[_info_service_pb2.Build, _Mapping]] = ...) -> None: ...
 
 class TermResult(_message.Message):
-    __slots__ = ("name", "outcomes", "warnings", "extras")
+    __slots__ = ("name", "outcomes", "warnings", "extras", "gradients")
     class ExtrasEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -80,33 +91,64 @@ class TermResult(_message.Message):
         key: str
         value: Extra
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Extra, _Mapping]] = ...) -> None: ...
+    class GradientsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _input_pb2.Input
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_input_pb2.Input, _Mapping]] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     OUTCOMES_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     EXTRAS_FIELD_NUMBER: _ClassVar[int]
+    GRADIENTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     outcomes: _containers.RepeatedCompositeFieldContainer[Outcome]
     warnings: _containers.RepeatedCompositeFieldContainer[Warning]
     extras: _containers.MessageMap[str, Extra]
-    def __init__(self, name: _Optional[str] = ..., outcomes: _Optional[_Iterable[_Union[Outcome, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ..., extras: _Optional[_Mapping[str, Extra]] = ...) -> None: ...
+    gradients: _containers.MessageMap[str, _input_pb2.Input]
+    def __init__(self, name: _Optional[str] = ..., outcomes: _Optional[_Iterable[_Union[Outcome, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ..., extras: _Optional[_Mapping[str, Extra]] = ..., gradients: _Optional[_Mapping[str, _input_pb2.Input]] = ...) -> None: ...
 
 class Outcome(_message.Message):
-    __slots__ = ("value", "interval", "solve")
+    __slots__ = ("value", "interval", "solve", "estimand", "standard_error")
     VALUE_FIELD_NUMBER: _ClassVar[int]
     INTERVAL_FIELD_NUMBER: _ClassVar[int]
     SOLVE_FIELD_NUMBER: _ClassVar[int]
+    ESTIMAND_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
     value: float
     interval: Interval
     solve: Solve
-    def __init__(self, value: _Optional[float] = ..., interval: _Optional[_Union[Interval, _Mapping]] = ..., solve: _Optional[_Union[Solve, _Mapping]] = ...) -> None: ...
+    estimand: Estimand
+    standard_error: float
+    def __init__(self, value: _Optional[float] = ..., interval: _Optional[_Union[Interval, _Mapping]] = ..., solve: _Optional[_Union[Solve, _Mapping]] = ..., estimand: _Optional[_Union[Estimand, str]] = ..., standard_error: _Optional[float] = ...) -> None: ...
 
 class Extra(_message.Message):
-    __slots__ = ("tensor", "potentials")
+    __slots__ = ("tensor", "potentials", "plan", "measure", "cone_critic")
     TENSOR_FIELD_NUMBER: _ClassVar[int]
     POTENTIALS_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    MEASURE_FIELD_NUMBER: _ClassVar[int]
+    CONE_CRITIC_FIELD_NUMBER: _ClassVar[int]
     tensor: _tensor_pb2.Tensor
     potentials: Potentials
-    def __init__(self, tensor: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., potentials: _Optional[_Union[Potentials, _Mapping]] = ...) -> None: ...
+    plan: Plan
+    measure: _input_pb2.Measure
+    cone_critic: _input_pb2.ConeCriticState
+    def __init__(self, tensor: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., potentials: _Optional[_Union[Potentials, _Mapping]] = ..., plan: _Optional[_Union[Plan, _Mapping]] = ..., measure: _Optional[_Union[_input_pb2.Measure, _Mapping]] = ..., cone_critic: _Optional[_Union[_input_pb2.ConeCriticState, _Mapping]] = ...) -> None: ...
+
+class Plan(_message.Message):
+    __slots__ = ("source", "target", "mass", "sizes")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    MASS_FIELD_NUMBER: _ClassVar[int]
+    SIZES_FIELD_NUMBER: _ClassVar[int]
+    source: _containers.RepeatedScalarFieldContainer[int]
+    target: _containers.RepeatedScalarFieldContainer[int]
+    mass: _tensor_pb2.Tensor
+    sizes: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, source: _Optional[_Iterable[int]] = ..., target: _Optional[_Iterable[int]] = ..., mass: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., sizes: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Potentials(_message.Message):
     __slots__ = ("gauge", "source", "target", "source_self", "target_self")
