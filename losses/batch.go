@@ -66,8 +66,7 @@ func (in Inputs) problem(uses []Use, b, count int) Inputs {
 			}
 		case *Gaussian:
 			if v.Mean.batch() > 0 {
-				n := v.Mean.Shape[1]
-				out[use.Input] = &Gaussian{Mean: v.Mean.problem(b, n), LogVariance: v.LogVariance.problem(b, n)}
+				out[use.Input] = v.problem(b)
 			}
 		case *Prior:
 			out[use.Input] = &Prior{Family: v.Family, Size: v.Size, problems: count}
@@ -82,6 +81,18 @@ func (m *Measure) problem(b int) *Measure {
 		weights := m.Weights.problem(b, m.rows(b))
 		out.Weights = &weights
 	}
+	return out
+}
+
+func (g *Gaussian) problem(b int) *Gaussian {
+	n := g.Mean.Shape[1]
+	out := &Gaussian{Mean: g.Mean.problem(b, n)}
+	if g.Covariance == nil {
+		out.LogVariance = g.LogVariance.problem(b, n)
+		return out
+	}
+	covariance := g.Covariance.problem(b, n)
+	out.Covariance = &covariance
 	return out
 }
 
@@ -100,7 +111,11 @@ func (o Objective) checkBatches(inputs Inputs) error {
 	for i, t := range o.Terms {
 		uses := t.Loss.Uses()
 		for _, use := range uses {
-			switch b := batch(inputs[use.Input]); {
+			b := batch(inputs[use.Input])
+			if _, single := t.Loss.(interface{ NoBatch() }); single && b > 0 {
+				return o.complete(i, badf(use.Field, "input %q is a batch, want one problem: the loss has a state of its own", use.Input))
+			}
+			switch {
 			case b == 0 || b == count:
 			case count == 0:
 				count, first = b, use.Input
@@ -131,6 +146,9 @@ func sharedElements(in Input) int {
 	case *Measure:
 		return v.Points.Len()
 	case *Gaussian:
+		if v.Covariance != nil {
+			return v.Mean.Len() + v.Covariance.Len()
+		}
 		return 2 * v.Mean.Len()
 	}
 	return 0

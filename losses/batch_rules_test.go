@@ -46,13 +46,13 @@ func TestTermsWithAndWithoutABatch(t *testing.T) {
 func TestPriorIsTheSameForEveryProblem(t *testing.T) {
 	long := measure(6, 2)
 	short := &losses.Measure{Points: losses.NewArray(long.Points.F64[:8], 4, 2)}
-	prior := losses.Inputs{"target": &losses.Prior{Family: losses.StandardNormal}}
+	prior := losses.Inputs{"target": &losses.Prior{Family: losses.StandardNormal{}}}
 	c := batchCase{divergence, []losses.Inputs{{"source": long}, {"source": long}, {"source": short}}, prior}
 	outcomes := evaluate(t, divergence, c.together()).Terms[0].Outcomes
 	if !reflect.DeepEqual(outcomes[0], outcomes[1]) {
 		t.Errorf("the same problem twice gives %+v and %+v", outcomes[0], outcomes[1])
 	}
-	_, samples, err := losses.Inputs{"source": long, "target": prior["target"]}.Pair("source", "target", 0)
+	_, samples, err := losses.Inputs{"source": long, "target": prior["target"]}.Pair("source", "target", losses.Seed{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestBadBatches(t *testing.T) {
 		{"too large to be shared", target, "too large to be shared by 4 problems: 4194305 numbers", plain,
 			losses.Inputs{"source": &losses.Measure{Points: losses.NewArray(make([]float64, 20), 4, 1, 5)}, "target": &losses.Measure{Points: large}}},
 		{"too many samples", source, "is too large: 1048576 samples of dimension 5 for 4 problems", plain, losses.Inputs{
-			"target": &losses.Measure{Points: losses.NewArray(make([]float64, 20), 4, 1, 5)}, "source": &losses.Prior{Family: losses.StandardNormal, Size: losses.MaxPoints}}},
+			"target": &losses.Measure{Points: losses.NewArray(make([]float64, 20), 4, 1, 5)}, "source": &losses.Prior{Family: losses.StandardNormal{}, Size: losses.MaxPoints}}},
 		{"means", `inputs["posterior"].log_variance`, "has shape [4 1], want that of the mean, [2 2 1]", []losses.Term{term(1, gaussian)},
 			losses.Inputs{"posterior": &losses.Gaussian{Mean: losses.NewArray(two, 2, 2, 1), LogVariance: losses.NewArray(two, 4, 1)}}},
 	} {

@@ -35,7 +35,7 @@ type puppet struct {
 	solve func(ctx context.Context, b int) error
 }
 
-func (p puppet) Bind(in losses.Inputs, _ uint64) (losses.Problem, error) {
+func (p puppet) Bind(in losses.Inputs, _ losses.Seed) (losses.Problem, error) {
 	return puppetProblem{p, int(in["source"].(*losses.Measure).Points.F64[0])}, nil
 }
 

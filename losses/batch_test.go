@@ -160,7 +160,7 @@ func batchCases() map[string]batchCase {
 		out[kind+" weighted"] = batchCase{loss, pairs(true), nil}
 		out[kind+" float32"] = batchCase{loss, floats, nil}
 		out[kind+" shared"] = batchCase{loss, sources(), losses.Inputs{"target": cloud(6, true)}}
-		out[kind+" prior"] = batchCase{loss, sources(), losses.Inputs{"target": &losses.Prior{Family: losses.StandardNormal}}}
+		out[kind+" prior"] = batchCase{loss, sources(), losses.Inputs{"target": &losses.Prior{Family: losses.StandardNormal{}}}}
 	}
 	unbalanced, steps, narrow := divergence, divergence, divergence
 	unbalanced.Reach = losstest.Ptr(0.5)
@@ -309,7 +309,7 @@ func checkExtras(t *testing.T, got, alone map[string]losses.Extra, b int) {
 
 // Potentials of a measure have its rows, also where no problem uses all of them.
 func TestPotentialsHaveTheRowsOfTheirMeasure(t *testing.T) {
-	in := losses.Inputs{"source": ragged(measure(2, 2), measure(3, 2), measure(5, 2)), "target": &losses.Prior{Family: losses.StandardNormal}}
+	in := losses.Inputs{"source": ragged(measure(2, 2), measure(3, 2), measure(5, 2)), "target": &losses.Prior{Family: losses.StandardNormal{}}}
 	source := in["source"].(*losses.Measure)
 	source.Sizes = []int{2, 3, 4}
 	p := evaluate(t, divergence, in).Terms[0].Extras["potentials"].(*losses.Potentials)

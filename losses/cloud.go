@@ -1,11 +1,6 @@
 package losses
 
-import (
-	"crypto/sha256"
-	"encoding/binary"
-	"math/rand/v2"
-	"slices"
-)
+import "slices"
 
 // Cloud is a weighted point cloud in binary64, the form in which transport losses compute. It owns its slices.
 type Cloud struct {
@@ -58,13 +53,13 @@ const massTolerance = 1e-6
 
 // Pair returns the clouds of two inputs, which it samples if they are priors. The errors are relative to a loss whose fields "source" and "target" name
 // the inputs.
-func (in Inputs) Pair(source, target string, seed uint64) (a, b *Cloud, err error) {
+func (in Inputs) Pair(source, target string, seed Seed) (a, b *Cloud, err error) {
 	ms, mt := in.measure(source), in.measure(target)
 	switch {
 	case ms == nil && in.prior(source) == nil:
-		return nil, nil, Badf("source", "input %q is a Gaussian, want a measure or a prior", source)
+		return nil, nil, in.noCloud("source", source, "a measure or a prior")
 	case mt == nil && in.prior(target) == nil:
-		return nil, nil, Badf("target", "input %q is a Gaussian, want a measure or a prior", target)
+		return nil, nil, in.noCloud("target", target, "a measure or a prior")
 	case ms == nil && mt == nil:
 		return nil, nil, Badf("target", "source and target are both priors, want at least one measure")
 	}
@@ -83,16 +78,39 @@ func (in Inputs) Pair(source, target string, seed uint64) (a, b *Cloud, err erro
 	if err != nil {
 		return nil, nil, err
 	}
-	// A prior has no mass of its own and takes the other's.
-	if a.Sampled {
-		a.scale(b.Mass)
-	} else if b.Sampled {
-		b.scale(a.Mass)
-	}
 	if a.D != b.D {
 		return nil, nil, Badf("target", "input %q has dimension %d, want %d, that of source %q", target, b.D, a.D, source)
 	}
 	return a, b, nil
+}
+
+// Cloud returns the cloud of an input that has to be a measure. Errors are relative to the field of a loss that names it, here and below.
+func (in Inputs) Cloud(field, name string) (*Cloud, error) {
+	m := in.measure(name)
+	if m == nil {
+		return nil, in.noCloud(field, name, "a measure")
+	}
+	return m.cloud(name).measured(), nil
+}
+
+// Like returns the cloud of an input in the dimension of another cloud, whose mass and format a prior takes.
+func (in Inputs) Like(field, name string, other *Cloud, seed Seed) (*Cloud, error) {
+	if p := in.prior(name); p != nil {
+		return p.cloud(field, name, other, seed)
+	}
+	if in.measure(name) == nil {
+		return nil, in.noCloud(field, name, "a measure or a prior")
+	}
+	c, err := in.Cloud(field, name)
+	if err == nil && c.D != other.D {
+		err = Badf(field, "input %q has dimension %d, want %d, that of %q", name, c.D, other.D, other.Name)
+	}
+	return c, err
+}
+
+// noCloud says that an input is of another kind than a loss takes.
+func (in Inputs) noCloud(field, name, want string) error {
+	return Badf(field, "input %q is a %s, want %s", name, in[name].kind(), want)
 }
 
 // Balance scales b's weights to a's mass where the two differ by rounding, or says that they differ by more.
@@ -130,27 +148,6 @@ func (m *Measure) cloud(name string) *Cloud {
 		c.Mass += w
 	}
 	return c
-}
-
-// cloud samples the prior in the dimension of the measure it is compared with. The generator is ChaCha8 keyed by seed and name alone, so that a prior is
-// the same whichever terms name it and in every problem of a batch.
-func (p *Prior) cloud(field, name string, other *Cloud, seed uint64) (*Cloud, error) {
-	n := p.Size
-	if n == 0 {
-		n = other.N
-	}
-	if problems := max(1, p.problems); n > MaxElements/other.D/problems {
-		return nil, Badf(field, "prior %q is too large: %d samples of dimension %d for %d problems, want at most %d numbers",
-			name, n, other.D, problems, MaxElements)
-	}
-	key := sha256.Sum256(append(binary.LittleEndian.AppendUint64(nil, seed), name...))
-	random := rand.New(rand.NewChaCha8(key))
-	x := make([]float64, n*other.D)
-	for i := range x {
-		x[i] = random.NormFloat64()
-	}
-	c := &Cloud{Name: name, N: n, D: other.D, X: x, W: uniform(n), Mass: 1, Sampled: true, Single: other.Single}
-	return c.measured(), nil
 }
 
 func uniform(n int) []float64 {

@@ -12,6 +12,7 @@ import (
 type Evaluation struct {
 	terms     []boundTerm
 	gradients map[Ref]target
+	perTerm   bool // each term's own gradients are wanted too
 }
 
 // target is a tensor whose gradient is wanted.
@@ -47,6 +48,14 @@ func (t target) add(sum, gradient []float64, b int, weight float64) []float64 {
 	return sum
 }
 
+// rounded returns a sum, which may be nil, in the tensor's number format.
+func (t target) rounded(sum []float64) Array {
+	if sum == nil {
+		sum = make([]float64, elements(t.like.Shape))
+	}
+	return t.like.withValues(sum)
+}
+
 // boundTerm is a term bound to its inputs, one problem for each of a batch.
 type boundTerm struct {
 	name     string
@@ -58,7 +67,7 @@ type boundTerm struct {
 }
 
 // bind binds a loss to every problem of its inputs by itself.
-func (t *boundTerm) bind(loss Loss, inputs Inputs, seed uint64) error {
+func (t *boundTerm) bind(loss Loss, inputs Inputs, seed Seed) error {
 	uses := loss.Uses()
 	if t.batch = inputs.batchOf(uses); t.batch == 0 {
 		problem, err := loss.Bind(inputs, seed)
@@ -117,7 +126,11 @@ func (e *Evaluation) Evaluate(ctx context.Context) (*Result, error) {
 		if err != nil {
 			return nil, err
 		}
-		result.Terms = append(result.Terms, t.merge(solved))
+		merged := t.merge(solved)
+		if e.perTerm {
+			merged.Own = e.own(t, solved)
+		}
+		result.Terms = append(result.Terms, merged)
 		if t.weight == 0 {
 			continue
 		}
@@ -132,13 +145,24 @@ func (e *Evaluation) Evaluate(ctx context.Context) (*Result, error) {
 		}
 	}
 	for r, target := range e.gradients {
-		sum := sums[r]
-		if sum == nil {
-			sum = make([]float64, elements(target.like.Shape))
-		}
-		result.Gradients[r] = target.like.withValues(sum)
+		result.Gradients[r] = target.rounded(sums[r])
 	}
 	return result, nil
+}
+
+// own are the gradients of a term's unweighted value, summed over its problems. They leave the problems' own as they are.
+func (e *Evaluation) own(t boundTerm, solved []TermResult) map[Ref]Array {
+	sums := map[Ref][]float64{}
+	for b, s := range solved {
+		for r, gradient := range s.Gradients {
+			sums[r] = e.gradients[r].add(sums[r], slices.Clone(gradient), b, 1) // which takes over what it is given
+		}
+	}
+	own := make(map[Ref]Array, len(t.want.Gradients))
+	for r := range t.want.Gradients {
+		own[r] = e.gradients[r].rounded(sums[r])
+	}
+	return own
 }
 
 // pairsAtOnce is the most pairs of points of all problems of a batch that are solved at once, but for a problem that has more by itself: about as many as
@@ -199,40 +223,6 @@ func mergeWarnings(solved []TermResult) []Warning {
 		if n > 0 {
 			out[i].Message += fmt.Sprintf("; so it is with %d more of the %d problems", n, len(solved))
 		}
-	}
-	return out
-}
-
-// stack puts an extra of all problems under each other.
-func (t boundTerm) stack(solved []TermResult, name string) Extra {
-	if first, ok := solved[0].Extras[name].(*Potentials); ok {
-		field := func(get func(*Potentials) []float64, use string) []float64 {
-			return stack(solved, t.widths[use], func(s TermResult) []float64 { return get(s.Extras[name].(*Potentials)) })
-		}
-		return &Potentials{
-			Gauge:      first.Gauge,
-			Source:     field(func(p *Potentials) []float64 { return p.Source }, "source"),
-			Target:     field(func(p *Potentials) []float64 { return p.Target }, "target"),
-			SourceSelf: field(func(p *Potentials) []float64 { return p.SourceSelf }, "source"),
-			TargetSelf: field(func(p *Potentials) []float64 { return p.TargetSelf }, "target"),
-			Batch:      t.batch,
-		}
-	}
-	values := stack(solved, 0, func(s TermResult) []float64 { return s.Extras[name].(*Array).Float64s() })
-	return &Array{Shape: append([]int{t.batch}, solved[0].Extras[name].(*Array).Shape...), F64: values}
-}
-
-// stack puts a vector of each problem under each other, padded with 0 to the longest of them and at least to width. Nil: the problems have none.
-func stack(solved []TermResult, width int, get func(TermResult) []float64) []float64 {
-	if get(solved[0]) == nil {
-		return nil
-	}
-	for _, s := range solved {
-		width = max(width, len(get(s)))
-	}
-	out := make([]float64, len(solved)*width)
-	for b, s := range solved {
-		copy(out[b*width:], get(s))
 	}
 	return out
 }

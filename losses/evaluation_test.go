@@ -17,7 +17,7 @@ type given struct {
 func (g given) Kind() string                         { return "given" }
 func (g given) Uses() []Use                          { return []Use{{Field: "source", Input: "x"}} }
 func (g given) Extras() []string                     { return nil }
-func (g given) Bind(Inputs, uint64) (Problem, error) { return givenProblem(g), nil }
+func (g given) Bind(Inputs, Seed) (Problem, error) { return givenProblem(g), nil }
 
 type givenProblem struct {
 	Loss

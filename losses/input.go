@@ -7,11 +7,11 @@ import (
 	"slices"
 )
 
-// Input is a named argument of a loss: *[Measure], *[Gaussian] or *[Prior].
+// Input is a named argument of a loss: *[Measure], *[Gaussian], *[Prior] or *[ConeCriticState].
 //
 // With one more extent in front, B, its arrays are a batch: B problems that are computed each as if it were alone. An input without it is shared by all
 // problems of a term.
-type Input interface{ input() }
+type Input interface{ kind() string }
 
 // Measure is a weighted point cloud, or a batch of them.
 type Measure struct {
@@ -24,27 +24,26 @@ type Measure struct {
 
 // Gaussian is one normal distribution per row, or a batch of such rows.
 type Gaussian struct {
-	Mean        Array // [N,D] or [B,N,D]
-	LogVariance Array // the same, logarithms of the variances along the axes
+	Mean        Array  // [N,D] or [B,N,D]
+	LogVariance Array  // the same, logarithms of the variances along the axes; empty where there are covariances
+	Covariance  *Array // [N,D,D] or [B,N,D,D], symmetric; nil: the axes are independent
 }
 
-// Prior is a distribution that is sampled here. The seed of the request and the name of the input decide the samples.
-type Prior struct {
-	Family Family
-	Size   int // number of samples; 0: as many as the measure it is compared with
-
-	problems int // for which it is sampled; 0: one
+// ConeCriticState is what a cone critic has learnt: see the contract's message of this name. It belongs to the caller: it comes back as an extra and goes
+// with the next request.
+type ConeCriticState struct {
+	Tips          Array // [2,J,D]
+	Heights       Array // [2,J]
+	TipMoments    Array // [2,2,J,D], the means of the gradient and of its square
+	HeightMoments Array // [2,2,J]
+	Averages      Array // [2]
+	Step          int
 }
 
-// Family is a distribution that a [Prior] can name.
-type Family int
-
-// StandardNormal is N(0, I) in the dimension of the measure it is compared with.
-const StandardNormal Family = 1
-
-func (*Measure) input()  {}
-func (*Gaussian) input() {}
-func (*Prior) input()    {}
+func (*Measure) kind() string         { return "measure" }
+func (*Gaussian) kind() string        { return "Gaussian" }
+func (*Prior) kind() string           { return "prior" }
+func (*ConeCriticState) kind() string { return "critic's state" }
 
 // Inputs are the arguments of an objective by name.
 type Inputs map[string]Input
@@ -67,6 +66,8 @@ func (in Inputs) check() error {
 		case *Gaussian:
 			err = v.check(name)
 		case *Prior:
+			err = v.check(name)
+		case *ConeCriticState:
 			err = v.check(name)
 		}
 		if err != nil {
@@ -145,33 +146,6 @@ func (m *Measure) checkWeights(path string) error {
 	return nil
 }
 
-func (g *Gaussian) check(name string) error {
-	mean, logVariance := Ref{name, "mean"}.path(), Ref{name, "log_variance"}.path()
-	if err := g.Mean.check(mean); err != nil {
-		return err
-	}
-	if err := g.Mean.checkFinite(mean, 0, g.Mean.Len()); err != nil {
-		return err
-	}
-	if err := g.LogVariance.check(logVariance); err != nil {
-		return err
-	}
-	if !slices.Equal(g.Mean.Shape, g.LogVariance.Shape) {
-		return badf(logVariance, "has shape %v, want that of the mean, %v", g.LogVariance.Shape, g.Mean.Shape)
-	}
-	return g.LogVariance.checkFinite(logVariance, 0, g.LogVariance.Len())
-}
-
-func (p *Prior) check(name string) error {
-	if p.Family != StandardNormal {
-		return badf(fmt.Sprintf("inputs[%q].prior", name), "names no distribution, want standard_normal")
-	}
-	if p.Size < 0 || p.Size > MaxPoints {
-		return badf(fmt.Sprintf("inputs[%q].prior.size", name), "is %d, want 0 (as many as the other measure) to %d", p.Size, MaxPoints)
-	}
-	return nil
-}
-
 // tensor returns the array that r names, or an error that lists what can be named.
 func (in Inputs) tensor(r Ref) (Array, error) {
 	switch v := in[r.Input].(type) {
@@ -190,11 +164,19 @@ func (in Inputs) tensor(r Ref) (Array, error) {
 		case "mean":
 			return v.Mean, nil
 		case "log_variance":
-			return v.LogVariance, nil
+			if v.Covariance == nil {
+				return v.LogVariance, nil
+			}
+		case "covariance":
+			if v.Covariance != nil {
+				return *v.Covariance, nil
+			}
 		}
-		return Array{}, fmt.Errorf("input %q is a Gaussian, want mean or log_variance", r.Input)
+		return Array{}, fmt.Errorf("input %q is a Gaussian, want mean or %s", r.Input, v.spread())
 	case *Prior:
 		return Array{}, fmt.Errorf("input %q is a prior, which has no gradient", r.Input)
+	case *ConeCriticState:
+		return Array{}, fmt.Errorf("input %q is a critic's state, which has no gradient", r.Input)
 	}
 	return Array{}, fmt.Errorf("there is no input %q", r.Input)
 }

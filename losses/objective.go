@@ -20,7 +20,7 @@ type Loss interface {
 	Extras() []string
 	// Bind checks parameters and inputs against each other; each input by itself has been checked. It sees one problem of a batch, whose arrays are
 	// [N,D]. An error is an *[InputError] whose Field is relative to the loss.
-	Bind(inputs Inputs, seed uint64) (Problem, error)
+	Bind(inputs Inputs, seed Seed) (Problem, error)
 }
 
 // Use is one input that a loss names.
@@ -59,6 +59,7 @@ type Objective struct {
 	Terms     []Term
 	Gradients []string // "source.points"
 	Extras    []string // "sinkhorn.potentials"
+	PerTerm   bool     // the gradients of each term's value beside those of the total
 }
 
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
@@ -78,7 +79,7 @@ func (o Objective) Bind(inputs Inputs, seed uint64) (*Evaluation, error) {
 	if err := o.checkBatches(inputs); err != nil {
 		return nil, err
 	}
-	e := &Evaluation{}
+	e := &Evaluation{perTerm: o.PerTerm}
 	if e.gradients, err = o.bindGradients(inputs); err != nil {
 		return nil, err
 	}
@@ -88,10 +89,10 @@ func (o Objective) Bind(inputs Inputs, seed uint64) (*Evaluation, error) {
 	}
 	for i, t := range o.Terms {
 		bound := boundTerm{name: names[i], weight: t.Weight, want: Want{Extras: extras[names[i]]}}
-		if t.Weight != 0 {
+		if t.Weight != 0 || o.PerTerm {
 			bound.want.Gradients = wanted(e.gradients, t.Loss.Uses())
 		}
-		if err := bound.bind(t.Loss, inputs, seed); err != nil {
+		if err := bound.bind(t.Loss, inputs, Seed{seed, names[i]}); err != nil {
 			return nil, o.complete(i, err)
 		}
 		e.terms = append(e.terms, bound)

@@ -99,10 +99,10 @@ func TestBadInput(t *testing.T) {
 			losses.Inputs{"Bad name": measure(3, 2), "target": measure(3, 2)}},
 		{"kind", "objective.terms[0].sinkhorn.source", "want a measure or a prior", plain, source(posterior())},
 		{"two priors", "objective.terms[0].sinkhorn.target", "both priors", plain,
-			losses.Inputs{"source": &losses.Prior{Family: losses.StandardNormal}, "target": &losses.Prior{Family: losses.StandardNormal}}},
-		{"prior size", `inputs["source"].prior.size`, "is -1", plain, source(&losses.Prior{Family: losses.StandardNormal, Size: -1})},
+			losses.Inputs{"source": &losses.Prior{Family: losses.StandardNormal{}}, "target": &losses.Prior{Family: losses.StandardNormal{}}}},
+		{"prior size", `inputs["source"].prior.size`, "is -1", plain, source(&losses.Prior{Family: losses.StandardNormal{}, Size: -1})},
 		{"prior too large", "objective.terms[0].sinkhorn.source", "too large", plain,
-			losses.Inputs{"source": &losses.Prior{Family: losses.StandardNormal, Size: losses.MaxPoints}, "target": measure(3, 1024)}},
+			losses.Inputs{"source": &losses.Prior{Family: losses.StandardNormal{}, Size: losses.MaxPoints}, "target": measure(3, 1024)}},
 		{"no family", `inputs["source"].prior`, "names no distribution", plain, source(&losses.Prior{})},
 		{"no terms", "objective.terms", "has 0 terms", nil, fine},
 		{"two terms of one name", "objective.terms[1].name", "earlier term", append(slices.Clone(plain), plain...), fine},
@@ -120,7 +120,7 @@ func TestBadInput(t *testing.T) {
 }
 
 func TestBadGradientsAndExtras(t *testing.T) {
-	in := losses.Inputs{"source": measure(3, 2), "target": &losses.Prior{Family: losses.StandardNormal}, "posterior": posterior()}
+	in := losses.Inputs{"source": measure(3, 2), "target": &losses.Prior{Family: losses.StandardNormal{}}, "posterior": posterior()}
 	terms := []losses.Term{term(1, divergence), term(1, gaussian)}
 	for _, tt := range []struct{ gradient, extra, field, reason string }{
 		{gradient: "points", field: "objective.gradients[0]", reason: "want input.field"},
@@ -236,9 +236,9 @@ func TestInputsAreNotMutated(t *testing.T) {
 
 // Samples come from seed and name alone: the same for every term, other for another seed or name, and they are standard normal.
 func TestPriorSamples(t *testing.T) {
-	in := losses.Inputs{"source": measure(2000, 2), "prior": &losses.Prior{Family: losses.StandardNormal}, "other": &losses.Prior{Family: losses.StandardNormal}}
+	in := losses.Inputs{"source": measure(2000, 2), "prior": &losses.Prior{Family: losses.StandardNormal{}}, "other": &losses.Prior{Family: losses.StandardNormal{}}}
 	draw := func(name string, seed uint64) []float64 {
-		_, b, err := in.Pair("source", name, seed)
+		_, b, err := in.Pair("source", name, losses.Seed{Request: seed})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -267,8 +267,8 @@ func TestPriorSamples(t *testing.T) {
 func TestPriorFollowsTheMeasure(t *testing.T) {
 	heavy := weighted(1, 2, 3)
 	for size, want := range map[int]int{0: 3, 5: 5} {
-		in := losses.Inputs{"source": heavy, "target": &losses.Prior{Family: losses.StandardNormal, Size: size}}
-		a, b, err := in.Pair("source", "target", 0)
+		in := losses.Inputs{"source": heavy, "target": &losses.Prior{Family: losses.StandardNormal{}, Size: size}}
+		a, b, err := in.Pair("source", "target", losses.Seed{})
 		if err != nil {
 			t.Fatal(err)
 		}

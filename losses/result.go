@@ -16,6 +16,8 @@ type TermResult struct {
 	// Gradients are those of the unweighted value, in binary64 and the shape of the tensor that Ref names. A loss fills in those that it was asked for;
 	// [Evaluation.Evaluate] takes them over, and may write the total's into them: no two share memory.
 	Gradients map[Ref][]float64
+	// Own are the gradients of the unweighted value as those of the total are returned, where the objective asks for them per term.
+	Own map[Ref]Array
 }
 
 // Outcome is the answer to one problem.
@@ -23,7 +25,20 @@ type Outcome struct {
 	Value    float64
 	Interval *Interval // nil: the value is closed form, or a warning says why there is none
 	Solve    *Solve    // nil: nothing iterated
+	Estimand Estimand
+	// StandardError is that of a value which is a mean over samples, for [PopulationLowerBound]; nil: none.
+	StandardError *float64
 }
+
+// Estimand says what a value is a number of, where a loss can give several.
+type Estimand int
+
+const (
+	// Empirical is the distance between the samples.
+	Empirical Estimand = 1
+	// PopulationLowerBound is a number whose expectation is not above the distance between the populations.
+	PopulationLowerBound Estimand = 2
+)
 
 // Interval contains the exact value of the finite problem at its temperature, for the numbers as received, rounding included. It says nothing of
 // gradients, of other temperatures, or of the population behind the samples.
@@ -51,7 +66,8 @@ const (
 	InfiniteValue       = "INFINITE_VALUE"
 )
 
-// Extra is something that a term returns on request: *[Array], of the same shape in all problems of a batch, or *[Potentials].
+// Extra is something that a term returns on request: *[Array], of the same shape in all problems of a batch, *[Potentials], *[Plan], *[Measure] or
+// *[ConeCriticState].
 type Extra interface{ extra() }
 
 // Potentials are dual variables at the points of a term's measures.
@@ -74,5 +90,15 @@ const (
 	ZeroTargetMean Gauge = 2
 )
 
-func (*Array) extra()      {}
-func (*Potentials) extra() {}
+// Plan is a transport plan by its entries of positive mass, row by row.
+type Plan struct {
+	Source, Target []int32   // the points between which mass is moved
+	Mass           []float64 // how much
+	Sizes          []int     // of a batch: entries of each problem, which stand one after the other
+}
+
+func (*Array) extra()           {}
+func (*Potentials) extra()      {}
+func (*Plan) extra()            {}
+func (*Measure) extra()         {}
+func (*ConeCriticState) extra() {}

@@ -41,7 +41,7 @@ func decodeObjective(o *kantorv1.Objective) (losses.Objective, error) {
 	if n := len(o.GetTerms()); n == 0 || n > losses.MaxTerms {
 		return losses.Objective{}, badf("objective.terms", "has %d terms, want 1 to %d", n, losses.MaxTerms)
 	}
-	objective := losses.Objective{Gradients: o.GetGradients(), Extras: o.GetExtras()}
+	objective := losses.Objective{Gradients: o.GetGradients(), Extras: o.GetExtras(), PerTerm: o.GetGradientsPerTerm()}
 	for i, t := range o.GetTerms() {
 		term := losses.Term{Name: t.GetName(), Weight: 1}
 		if t.Weight != nil {

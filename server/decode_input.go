@@ -19,9 +19,11 @@ func decodeInput(name string, in *kantorv1.Input) (losses.Input, error) {
 	case *kantorv1.Input_Gaussian:
 		return decodeGaussian(path, in.GetGaussian())
 	case *kantorv1.Input_Prior:
-		return decodePrior(path, in.GetPrior())
+		return decodePrior(path+".prior", in.GetPrior())
+	case *kantorv1.Input_ConeCritic:
+		return decodeConeCritic(path, in.GetConeCritic())
 	}
-	return nil, badf(path, "is neither a measure, a gaussian nor a prior")
+	return nil, badf(path, "is of no kind, want a measure, a gaussian, a prior or a cone_critic")
 }
 
 func decodeMeasure(path string, m *kantorv1.Measure) (losses.Input, error) {
@@ -64,25 +66,92 @@ func decodeGaussian(path string, g *kantorv1.Gaussian) (losses.Input, error) {
 	if err != nil {
 		return nil, err
 	}
-	logVariance, err := decodeTensor(path+".log_variance", g.GetLogVariance())
-	if err != nil {
-		return nil, err
+	if g.GetCovariance() != nil {
+		covariance, err := decodeTensor(path+".covariance", g.GetCovariance())
+		return &losses.Gaussian{Mean: mean, Covariance: &covariance}, err
 	}
-	return &losses.Gaussian{Mean: mean, LogVariance: logVariance}, nil
+	logVariance, err := decodeTensor(path+".log_variance", g.GetLogVariance())
+	return &losses.Gaussian{Mean: mean, LogVariance: logVariance}, err
 }
 
 func decodePrior(path string, p *kantorv1.Prior) (losses.Input, error) {
 	if size := p.GetSize(); size < 0 || size > losses.MaxPoints {
-		return nil, badf(path+".prior.size", "is %d, want 0 (as many as the other measure) to %d", size, losses.MaxPoints)
+		return nil, badf(path+".size", "is %d, want 0 (as many as the other measure) to %d", size, losses.MaxPoints)
 	}
 	prior := &losses.Prior{Size: int(p.GetSize())}
-	switch p.GetFamily().(type) {
+	switch family := p.GetFamily().(type) {
 	case *kantorv1.Prior_StandardNormal:
-		prior.Family = losses.StandardNormal
+		prior.Family = losses.StandardNormal{}
+	case *kantorv1.Prior_UniformCube:
+		prior.Family = losses.UniformCube{Lower: orNumber(family.UniformCube.Lower, -1), Upper: orNumber(family.UniformCube.Upper, 1)}
+	case *kantorv1.Prior_UniformSphere:
+		prior.Family = losses.UniformSphere{Radius: orNumber(family.UniformSphere.Radius, 1)}
+	case *kantorv1.Prior_GaussianMixture:
+		mixture, err := decodeMixture(path+".gaussian_mixture", family.GaussianMixture)
+		if err != nil {
+			return nil, err
+		}
+		prior.Family = mixture
 	default:
-		return nil, badf(path+".prior", "names no distribution, want standard_normal")
+		return nil, badf(path, "names no distribution, want one of %v", fieldNames(familyOneof))
 	}
 	return prior, nil
+}
+
+var familyOneof = (&kantorv1.Prior{}).ProtoReflect().Descriptor().Oneofs().ByName("family")
+
+func decodeMixture(path string, m *kantorv1.GaussianMixture) (*losses.GaussianMixture, error) {
+	means, err := decodeTensor(path+".means", m.GetMeans())
+	if err != nil {
+		return nil, err
+	}
+	mixture := &losses.GaussianMixture{Means: means}
+	if mixture.LogVariance, err = decodeOptional(path+".log_variance", m.GetLogVariance()); err != nil {
+		return nil, err
+	}
+	mixture.Weights, err = decodeOptional(path+".weights", m.GetWeights())
+	return mixture, err
+}
+
+// decodeOptional returns nil for an absent tensor.
+func decodeOptional(path string, t *kantorv1.Tensor) (*losses.Array, error) {
+	if t == nil {
+		return nil, nil
+	}
+	array, err := decodeTensor(path, t)
+	return &array, err
+}
+
+func decodeConeCritic(path string, c *kantorv1.ConeCriticState) (losses.Input, error) {
+	if c.GetStep() < 0 || c.GetStep() > math.MaxInt32 {
+		return nil, badf(path+".step", "is %d, want 0 to %d", c.GetStep(), math.MaxInt32)
+	}
+	state := &losses.ConeCriticState{Step: int(c.GetStep())}
+	for _, f := range []struct {
+		name string
+		from *kantorv1.Tensor
+		to   *losses.Array
+	}{
+		{"tips", c.GetTips(), &state.Tips},
+		{"heights", c.GetHeights(), &state.Heights},
+		{"tip_moments", c.GetTipMoments(), &state.TipMoments},
+		{"height_moments", c.GetHeightMoments(), &state.HeightMoments},
+		{"averages", c.GetAverages(), &state.Averages},
+	} {
+		var err error
+		if *f.to, err = decodeTensor(path+"."+f.name, f.from); err != nil {
+			return nil, err
+		}
+	}
+	return state, nil
+}
+
+// orNumber is an optional number, or its default.
+func orNumber(v *float64, otherwise float64) float64 {
+	if v == nil {
+		return otherwise
+	}
+	return *v
 }
 
 // decodeTensor checks that the bytes are those of the shape before it allocates. The array may share the bytes' memory; nobody writes to either.

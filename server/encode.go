@@ -16,8 +16,11 @@ func encode(r *losses.Result) *kantorv1.EvaluateResponse {
 
 func encodeTerm(t losses.TermResult) *kantorv1.TermResult {
 	term := &kantorv1.TermResult{Name: t.Name}
+	if t.Own != nil {
+		term.Gradients = encodeGradients(t.Own)
+	}
 	for _, o := range t.Outcomes {
-		outcome := &kantorv1.Outcome{Value: o.Value}
+		outcome := &kantorv1.Outcome{Value: o.Value, Estimand: kantorv1.Estimand(o.Estimand), StandardError: o.StandardError}
 		if o.Interval != nil {
 			outcome.Interval = &kantorv1.Interval{Lower: o.Interval.Lower, Upper: o.Interval.Upper}
 		}
@@ -64,8 +67,31 @@ func encodeExtra(extra losses.Extra) *kantorv1.Extra {
 			p.Gauge = kantorv1.Gauge_GAUGE_NONE
 		}
 		return &kantorv1.Extra{Kind: &kantorv1.Extra_Potentials{Potentials: p}}
+	case *losses.Plan:
+		p := &kantorv1.Plan{Source: e.Source, Target: e.Target, Mass: encodeTensor(losses.NewArray(e.Mass, len(e.Mass))), Sizes: encodeSizes(e.Sizes)}
+		return &kantorv1.Extra{Kind: &kantorv1.Extra_Plan{Plan: p}}
+	case *losses.Measure:
+		m := &kantorv1.Measure{Points: encodeTensor(e.Points), Weights: encodeTensor(*e.Weights), Sizes: encodeSizes(e.Sizes)}
+		return &kantorv1.Extra{Kind: &kantorv1.Extra_Measure{Measure: m}}
+	case *losses.ConeCriticState:
+		return &kantorv1.Extra{Kind: &kantorv1.Extra_ConeCritic{ConeCritic: &kantorv1.ConeCriticState{
+			Tips:          encodeTensor(e.Tips),
+			Heights:       encodeTensor(e.Heights),
+			TipMoments:    encodeTensor(e.TipMoments),
+			HeightMoments: encodeTensor(e.HeightMoments),
+			Averages:      encodeTensor(e.Averages),
+			Step:          int64(e.Step),
+		}}}
 	}
 	return &kantorv1.Extra{}
+}
+
+func encodeSizes(sizes []int) []int64 {
+	var out []int64
+	for _, n := range sizes {
+		out = append(out, int64(n))
+	}
+	return out
 }
 
 // encodeGradients puts every gradient where its tensor stood: an input of the same kind under the same name.
@@ -93,6 +119,8 @@ func encodeGradients(gradients map[losses.Ref]losses.Array) map[string]*kantorv1
 			gaussian(ref.Input).Mean = tensor
 		case "log_variance":
 			gaussian(ref.Input).Spread = &kantorv1.Gaussian_LogVariance{LogVariance: tensor}
+		case "covariance":
+			gaussian(ref.Input).Spread = &kantorv1.Gaussian_Covariance{Covariance: tensor}
 		}
 	}
 	return out

@@ -13,10 +13,13 @@ import (
 var lossOneof = (&kantorv1.Term{}).ProtoReflect().Descriptor().Oneofs().ByName("loss")
 
 // lossNames lists the losses that a term can name.
-func lossNames() []string {
-	names := make([]string, lossOneof.Fields().Len())
+func lossNames() []string { return fieldNames(lossOneof) }
+
+// fieldNames lists the cases of a oneof.
+func fieldNames(oneof protoreflect.OneofDescriptor) []string {
+	names := make([]string, oneof.Fields().Len())
 	for i := range names {
-		names[i] = string(lossOneof.Fields().Get(i).Name())
+		names[i] = string(oneof.Fields().Get(i).Name())
 	}
 	return names
 }

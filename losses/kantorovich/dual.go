@@ -43,7 +43,7 @@ func (d Dual) Uses() []losses.Use {
 func (Dual) Extras() []string { return []string{"potentials"} }
 
 // Bind implements [losses.Loss].
-func (d Dual) Bind(inputs losses.Inputs, seed uint64) (losses.Problem, error) {
+func (d Dual) Bind(inputs losses.Inputs, seed losses.Seed) (losses.Problem, error) {
 	p := &problem{gap: DefaultGap, maxIterations: DefaultMaxIterations}
 	if d.Gap != nil {
 		p.gap = *d.Gap

@@ -38,10 +38,13 @@ func (g Gaussian) Uses() []losses.Use {
 func (Gaussian) Extras() []string { return []string{"per_dimension"} }
 
 // Bind implements [losses.Loss].
-func (g Gaussian) Bind(inputs losses.Inputs, _ uint64) (losses.Problem, error) {
+func (g Gaussian) Bind(inputs losses.Inputs, _ losses.Seed) (losses.Problem, error) {
 	posterior, ok := inputs[g.Posterior].(*losses.Gaussian)
 	if !ok {
 		return nil, losses.Badf("posterior", "input %q is no Gaussian", g.Posterior)
+	}
+	if posterior.Covariance != nil {
+		return nil, losses.Badf("posterior", "input %q has covariances, want log_variance: this divergence is of independent axes", g.Posterior)
 	}
 	p := &gaussianProblem{Gaussian: g, n: posterior.Mean.Shape[0], d: posterior.Mean.Shape[1]}
 	p.mean, p.logVariance = posterior.Mean.Float64s(), posterior.LogVariance.Float64s()
@@ -53,6 +56,9 @@ func (g Gaussian) Bind(inputs losses.Inputs, _ uint64) (losses.Problem, error) {
 	prior, ok := inputs[g.Prior].(*losses.Gaussian)
 	if !ok {
 		return nil, losses.Badf("prior", "input %q is no Gaussian", g.Prior)
+	}
+	if prior.Covariance != nil {
+		return nil, losses.Badf("prior", "input %q has covariances, want log_variance: this divergence is of independent axes", g.Prior)
 	}
 	if rows, d := prior.Mean.Shape[0], prior.Mean.Shape[1]; d != p.d || rows != 1 && rows != p.n {
 		return nil, losses.Badf("prior", "input %q has shape %v, want [%d,%d] or [1,%d]", g.Prior, prior.Mean.Shape, p.n, p.d, p.d)

@@ -73,7 +73,7 @@ func (d Divergence) Uses() []losses.Use {
 func (Divergence) Extras() []string { return []string{"potentials"} }
 
 // Bind implements [losses.Loss].
-func (d Divergence) Bind(inputs losses.Inputs, seed uint64) (losses.Problem, error) {
+func (d Divergence) Bind(inputs losses.Inputs, seed losses.Seed) (losses.Problem, error) {
 	options, err := d.options()
 	if err != nil {
 		return nil, err

@@ -1,0 +1,67 @@
+package losses
+
+import "slices"
+
+// stack puts an extra of all problems under each other.
+func (t boundTerm) stack(solved []TermResult, name string) Extra {
+	switch first := solved[0].Extras[name].(type) {
+	case *Potentials:
+		field := func(get func(*Potentials) []float64, use string) []float64 {
+			return stack(solved, t.widths[use], func(s TermResult) []float64 { return get(s.Extras[name].(*Potentials)) })
+		}
+		return &Potentials{
+			Gauge:      first.Gauge,
+			Source:     field(func(p *Potentials) []float64 { return p.Source }, "source"),
+			Target:     field(func(p *Potentials) []float64 { return p.Target }, "target"),
+			SourceSelf: field(func(p *Potentials) []float64 { return p.SourceSelf }, "source"),
+			TargetSelf: field(func(p *Potentials) []float64 { return p.TargetSelf }, "target"),
+			Batch:      t.batch,
+		}
+	case *Plan:
+		return stackPlans(solved, name)
+	case *Measure:
+		return stackMeasures(solved, name)
+	}
+	values := stack(solved, 0, func(s TermResult) []float64 { return s.Extras[name].(*Array).Float64s() })
+	return &Array{Shape: append([]int{t.batch}, solved[0].Extras[name].(*Array).Shape...), F64: values}
+}
+
+// stack puts a vector of each problem under each other, padded with 0 to the longest of them and at least to width. Nil: the problems have none.
+func stack(solved []TermResult, width int, get func(TermResult) []float64) []float64 {
+	if get(solved[0]) == nil {
+		return nil
+	}
+	for _, s := range solved {
+		width = max(width, len(get(s)))
+	}
+	out := make([]float64, len(solved)*width)
+	for b, s := range solved {
+		copy(out[b*width:], get(s))
+	}
+	return out
+}
+
+// stackPlans puts plans one after the other.
+func stackPlans(solved []TermResult, name string) *Plan {
+	out := &Plan{}
+	for _, s := range solved {
+		p := s.Extras[name].(*Plan)
+		out.Source, out.Target, out.Mass = append(out.Source, p.Source...), append(out.Target, p.Target...), append(out.Mass, p.Mass...)
+		out.Sizes = append(out.Sizes, len(p.Mass))
+	}
+	return out
+}
+
+// stackMeasures makes a batch of measures, padded with 0 to the largest of them.
+func stackMeasures(solved []TermResult, name string) *Measure {
+	out, d := &Measure{}, 0
+	for _, s := range solved {
+		m := s.Extras[name].(*Measure)
+		out.Sizes, d = append(out.Sizes, m.Points.Shape[0]), m.Points.Shape[1]
+	}
+	width := slices.Max(out.Sizes)
+	points := stack(solved, width*d, func(s TermResult) []float64 { return s.Extras[name].(*Measure).Points.F64 })
+	weights := NewArray(stack(solved, width, func(s TermResult) []float64 { return s.Extras[name].(*Measure).Weights.F64 }), len(solved), width)
+	out.Points, out.Weights = NewArray(points, len(solved), width, d), &weights
+	return out
+}
