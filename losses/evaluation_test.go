@@ -14,9 +14,9 @@ type given struct {
 	gradient []float64
 }
 
-func (g given) Kind() string                         { return "given" }
-func (g given) Uses() []Use                          { return []Use{{Field: "source", Input: "x"}} }
-func (g given) Extras() []string                     { return nil }
+func (g given) Kind() string                       { return "given" }
+func (g given) Uses() []Use                        { return []Use{{Field: "source", Input: "x"}} }
+func (g given) Extras() []string                   { return nil }
 func (g given) Bind(Inputs, Seed) (Problem, error) { return givenProblem(g), nil }
 
 type givenProblem struct {

@@ -89,8 +89,11 @@ func Tensor(inputs losses.Inputs, name string) *losses.Array {
 		}
 		return v.Weights
 	case *losses.Gaussian:
-		if field == "mean" {
+		switch field {
+		case "mean":
 			return &v.Mean
+		case "covariance":
+			return v.Covariance
 		}
 		return &v.LogVariance
 	}
