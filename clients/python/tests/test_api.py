@@ -19,7 +19,7 @@ def test_every_public_name_is_there_and_documented() -> None:
 
 def test_public_classes_are_the_ones_without_underscore_in_the_private_modules() -> None:
     defined = set()
-    for private in ("_errors", "_inputs", "_results", "_terms", "_stream", "_client"):
+    for private in ("_errors", "_inputs", "_objective", "_terms", "_results", "_stream", "_client"):
         module = importlib.import_module(f"kantor.{private}")
         defined |= {
             name
@@ -36,7 +36,8 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 def test_import_brings_neither_grpc_nor_numpy_nor_torch() -> None:
     code = (
-        "import kantor, sys; kantor.Sinkhorn(); kantor.Measure; print(*{'grpc', 'numpy', 'torch'} & set(sys.modules))"
+        "import kantor, sys; kantor.Sinkhorn() + kantor.Mmd(); kantor.Measure; "
+        "print(*{'grpc', 'numpy', 'torch'} & set(sys.modules))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == ""

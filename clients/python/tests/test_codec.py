@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pickle
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 
 import kantor
 from kantor import _codec
-from kantor.v1 import input_pb2, loss_service_pb2, tensor_pb2
+from kantor.v1 import info_service_pb2, input_pb2, loss_service_pb2, tensor_pb2
 
 
 def round_trip(value: Any) -> Any:
@@ -153,6 +155,105 @@ def test_an_input_given_twice_is_refused() -> None:
         _codec.merge({"source": 1}, {"source": 2})
 
 
+def written(value: Any) -> input_pb2.Input:
+    request = loss_service_pb2.EvaluateRequest()
+    _codec.write_inputs(request.inputs, {"x": value})
+    return request.inputs["x"]
+
+
+def tensor(value: Any) -> tensor_pb2.Tensor:
+    out = tensor_pb2.Tensor()
+    _codec.write_tensor(out, value, "")
+    return out
+
+
+def test_a_covariance_is_in_the_place_of_a_log_variance() -> None:
+    mean, covariance = np.zeros((3, 2)), np.tile(np.eye(2), (3, 1, 1))
+    gaussian = written(kantor.Gaussian(mean, covariance=covariance)).gaussian
+    assert gaussian == input_pb2.Gaussian(mean=tensor(mean), covariance=tensor(covariance))
+    with pytest.raises(kantor.InvalidArgumentError, match=r"^x.log_variance: is given together with covariance"):
+        written(kantor.Gaussian(mean, mean, covariance))
+
+
+MEANS, WEIGHTS = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]), np.array([1.0, 2.0, 1.0], np.float32)
+
+PRIORS = [
+    (kantor.UniformCube(), input_pb2.Prior(uniform_cube=input_pb2.UniformCube())),
+    (kantor.UniformCube(0, 2, 7), input_pb2.Prior(uniform_cube=input_pb2.UniformCube(lower=0, upper=2), size=7)),
+    (kantor.UniformSphere(), input_pb2.Prior(uniform_sphere=input_pb2.UniformSphere())),
+    (kantor.UniformSphere(3, 7), input_pb2.Prior(uniform_sphere=input_pb2.UniformSphere(radius=3), size=7)),
+    (
+        kantor.GaussianMixture(MEANS),
+        input_pb2.Prior(gaussian_mixture=input_pb2.GaussianMixture(means=tensor(MEANS))),
+    ),
+    (
+        kantor.GaussianMixture(MEANS, -MEANS, WEIGHTS, 7),
+        input_pb2.Prior(
+            gaussian_mixture=input_pb2.GaussianMixture(
+                means=tensor(MEANS), log_variance=tensor(-MEANS), weights=tensor(WEIGHTS)
+            ),
+            size=7,
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("prior", "message"), PRIORS, ids=lambda one: type(one).__name__)
+def test_a_prior_is_its_message(prior: kantor.Prior, message: input_pb2.Prior) -> None:
+    assert written(prior).prior == message
+
+
+@pytest.mark.parametrize(
+    ("value", "argument", "reason"),
+    [
+        (kantor.Prior(), "x", "want a distribution"),
+        (kantor.UniformCube(size=0), "x.size", "is 0, want at least 1"),
+        (kantor.UniformCube(lower="low"), "x.lower", "is 'low': "),  # type: ignore[arg-type]
+        (kantor.GaussianMixture([[1]]), "x.means", "is int64, want float32 or float64"),
+        (kantor.GaussianMixture(MEANS, weights=[1, 2]), "x.weights", "is int64, want float32 or float64"),
+        (kantor.Gaussian(None, MEANS), "x.mean", "is object, want float32 or float64"),
+    ],
+)
+def test_what_is_wrong_with_an_input_names_its_attribute(value: Any, argument: str, reason: str) -> None:
+    with pytest.raises(kantor.InvalidArgumentError) as caught:
+        written(value)
+    assert caught.value.argument == argument
+    assert reason in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("field", "argument"),
+    [
+        ('inputs["p"].prior', "p.prior"),
+        ('inputs["p"].prior.size', "p.size"),
+        ('inputs["p"].prior.uniform_sphere.radius', "p.radius"),
+        ('inputs["p"].points', "p.points"),
+        ('batch.inputs["prior"].prior.gaussian_mixture.means', "prior.means"),
+        ("objective.terms[1].cone_critic.steps", "terms[1].steps"),
+        ("objective.terms[1].cone_critic", "terms[1].cone_critic"),
+    ],
+)
+def test_a_field_in_the_words_of_the_call(field: str, argument: str) -> None:
+    assert kantor.InvalidArgumentError(field, "").argument == argument
+
+
+def state(rng: np.random.Generator) -> kantor.ConeCriticState:
+    a, b, c, d, e = map(rng.standard_normal, [(2, 3, 4), (2, 3), (2, 2, 3, 4), (2, 2, 3), (2,)])
+    return kantor.ConeCriticState(a, b, c, d, e, step=0)
+
+
+def test_a_critics_state_comes_back_and_goes_out_unchanged(rng: np.random.Generator) -> None:
+    given = state(rng)
+    response = loss_service_pb2.EvaluateResponse()
+    extra = response.terms.add(name="t").extras["state"]
+    extra.cone_critic.CopyFrom(written(given).cone_critic)
+    back = _codec.evaluation(response).terms["t"].extras["state"]
+    assert isinstance(back, kantor.ConeCriticState)
+    for name, value in vars(given).items():
+        np.testing.assert_array_equal(getattr(back, name), value)
+    assert written(pickle.loads(pickle.dumps(back))) == written(given)
+
+
 def test_gradients_come_under_the_names_that_were_asked_for() -> None:
     response = loss_service_pb2.EvaluateResponse()
     _codec.write_tensor(response.gradients["b"].gaussian.log_variance, np.ones((1, 2)), "")
@@ -207,7 +308,80 @@ def test_the_value_of_several_problems_is_not_guessed() -> None:
     assert term.values == (1, 2)
 
 
-def test_a_kind_of_input_for_each_in_the_contract() -> None:
-    assert set(input_pb2.Input.DESCRIPTOR.oneofs_by_name["kind"].fields) == {
-        input_pb2.Input.DESCRIPTOR.fields_by_name[name] for name in ("measure", "gaussian", "prior")
-    }
+def extra_of(message: Any) -> Any:
+    """What a client reads of an extra."""
+    response = loss_service_pb2.EvaluateResponse()
+    response.terms.add(name="t").extras["e"].CopyFrom(message)
+    return _codec.evaluation(response).terms["t"].extras["e"]
+
+
+def test_a_plan_is_dense_on_request() -> None:
+    message = loss_service_pb2.Plan(source=[0, 1, 1], target=[2, 0, 2], mass=tensor(np.array([0.5, 0.25, 0.125])))
+    plan = extra_of(loss_service_pb2.Extra(plan=message))
+    assert isinstance(plan, kantor.Plan)
+    assert plan.sizes is None
+    np.testing.assert_array_equal(plan.dense(2, 3), [[0, 0, 0.5], [0.25, 0, 0.125]])
+    # As scipy.sparse.coo_array takes them.
+    assert plan.source.dtype == plan.target.dtype == np.int64
+    message.sizes.extend([1, 2])
+    batch = extra_of(loss_service_pb2.Extra(plan=message))
+    np.testing.assert_array_equal(batch.dense(2, 3), [[[0, 0, 0.5], [0, 0, 0]], [[0, 0, 0], [0.25, 0, 0.125]]])
+    assert [one.mass.tolist() for one in batch.problems()] == [[0.5], [0.25, 0.125]]
+
+
+def test_a_measure_comes_back_as_what_can_be_sent() -> None:
+    points, weights = np.ones((3, 2)), np.ones(3)
+    message = input_pb2.Measure(points=tensor(points), weights=tensor(weights))
+    measure = extra_of(loss_service_pb2.Extra(measure=message))
+    assert isinstance(measure, kantor.Measure)
+    assert measure.sizes is None
+    assert written(measure).measure == message
+    message.sizes.extend([3, 1])
+    assert written(extra_of(loss_service_pb2.Extra(measure=message))).measure == message
+
+
+def test_what_a_value_is_a_number_of() -> None:
+    response = loss_service_pb2.EvaluateResponse()
+    outcomes = response.terms.add(name="t").outcomes
+    outcomes.add(value=1)
+    outcomes.add(estimand=loss_service_pb2.ESTIMAND_EMPIRICAL)
+    outcomes.add(estimand=loss_service_pb2.ESTIMAND_POPULATION_LOWER_BOUND, standard_error=0)
+    assert _codec.evaluation(response).terms["t"].outcomes == (
+        kantor.Outcome(1, None, None),
+        kantor.Outcome(0, None, None, "empirical", None),
+        kantor.Outcome(0, None, None, "population_lower_bound", 0),
+    )
+
+
+def test_gradients_of_a_term_are_apart_from_those_of_the_total() -> None:
+    response = loss_service_pb2.EvaluateResponse()
+    term = response.terms.add(name="t")
+    _codec.write_tensor(term.gradients["a"].measure.points, np.ones((1, 2)), "")
+    result = _codec.evaluation(response)
+    assert result.gradients == {}
+    assert list(result.terms["t"].gradients) == ["a.points"]
+    assert not loss_service_pb2.Objective().gradients_per_term
+    assert _codec.objective(kantor.Sinkhorn(), gradients_per_term=True).gradients_per_term
+
+
+def test_a_class_for_every_kind_in_the_contract() -> None:
+    """And in it an attribute for each field, so that nothing that comes is dropped."""
+    kinds = {field.name for field in input_pb2.Input.DESCRIPTOR.oneofs_by_name["kind"].fields}
+    assert kinds == {"measure", "gaussian", "prior", "cone_critic"}
+    families: Any = input_pb2.Prior.DESCRIPTOR.oneofs_by_name["family"].fields
+    priors: Any = kantor.Prior.__subclasses__()
+    assert {family.name for family in families} == {prior._family for prior in priors}
+    of = {prior._family: prior for prior in priors}
+    for family in families:
+        own = set(family.message_type.fields_by_name)
+        assert own | {"size"} == {field.name for field in dataclasses.fields(of[family.name])}
+    extras: Any = loss_service_pb2.Extra.DESCRIPTOR.oneofs_by_name["kind"].fields
+    assert {extra.message_type.name for extra in extras} <= {"Tensor", *_codec._KINDS}
+    for name in (*_codec._KINDS, "Outcome", "Gaussian"):
+        own = {field.name for field in dataclasses.fields(getattr(kantor, name))}
+        assert own == set(message_of(name).DESCRIPTOR.fields_by_name)
+
+
+def message_of(name: str) -> Any:
+    modules = (loss_service_pb2, input_pb2, info_service_pb2)
+    return next(getattr(module, name) for module in modules if hasattr(module, name))

@@ -15,11 +15,14 @@ from google.protobuf import json_format
 
 import kantor
 from conftest import ROOT
-from kantor import _codec, _stream
+from kantor import _codec, _inputs, _stream, _terms
 from kantor.v1 import input_pb2, loss_pb2, loss_service_pb2, tensor_pb2
 
 CASES = sorted((ROOT / "testdata" / "conformance").glob("*.json"))
 KEYS = {"name", "source", "request", "expect", "error"}
+
+LOSSES: dict[str, Any] = {value._loss: value for value in vars(_terms).values() if hasattr(value, "_loss")}
+PRIORS: dict[str, Any] = {value._family: value for value in vars(_inputs).values() if hasattr(value, "_family")}
 
 
 def case_of(path: Path) -> dict[str, Any]:
@@ -73,30 +76,35 @@ def test_a_bad_request(path: Path, client: kantor.Client) -> None:
 
 
 def term_of(term: loss_pb2.Term) -> kantor.Term:
-    kinds: dict[str, type[kantor.Term]] = {
-        "sinkhorn": kantor.Sinkhorn,
-        "kantorovich": kantor.Kantorovich,
-        "kl": kantor.GaussianKl,
-    }
-    kind = str(term.WhichOneof("loss"))
     options: dict[str, Any] = {"name": term.name or None}
     if term.HasField("weight"):
         options["weight"] = term.weight
+    kind = str(term.WhichOneof("loss"))
     for field, value in getattr(term, kind).ListFields():
         if field.enum_type is not None:
-            prefix = f"{field.name}_".upper()
-            value = field.enum_type.values_by_number[value].name.removeprefix(prefix).lower()
+            words = _codec._words(field.enum_type)
+            value = next(word for word, number in words.items() if number == value)
         options[field.name] = value
-    return kinds[kind](**options)
+    made: kantor.Term = LOSSES[kind](**options)
+    return made
 
 
 def input_of(value: input_pb2.Input) -> Any:
+    """In the client's words: a message's fields are the attributes of a class."""
     if value.WhichOneof("kind") == "prior":
-        return kantor.StandardNormal(value.prior.size or None)
-    if value.WhichOneof("kind") == "gaussian":
-        return kantor.Gaussian(_codec.read_tensor(value.gaussian.mean), _codec.read_tensor(value.gaussian.log_variance))
-    weights = _codec.read_tensor(value.measure.weights) if value.measure.HasField("weights") else None
-    return kantor.Measure(_codec.read_tensor(value.measure.points), weights, list(value.measure.sizes) or None)
+        family = str(value.prior.WhichOneof("family"))
+        options = attributes(getattr(value.prior, family))
+        return PRIORS[family](size=value.prior.size or None, **options)
+    kinds = {"measure": kantor.Measure, "gaussian": kantor.Gaussian, "cone_critic": kantor.ConeCriticState}
+    kind = str(value.WhichOneof("kind"))
+    return kinds[kind](**attributes(getattr(value, kind)))
+
+
+def attributes(message: Any) -> dict[str, Any]:
+    return {
+        field.name: _codec.read_tensor(value) if isinstance(value, tensor_pb2.Tensor) else value
+        for field, value in message.ListFields()
+    }
 
 
 def check(result: kantor.Evaluation, expect: dict[str, Any]) -> None:

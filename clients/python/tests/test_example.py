@@ -109,7 +109,7 @@ def counts(client: kantor.Client) -> dict[str, int]:
     stopped = json.loads(client.server_log[-1])
     assert stopped["msg"] == "stopped"
     assert stopped["failures"] == 0
-    return {"evaluations": stopped["evaluations"], **stopped["terms"]}
+    return {"evaluations": stopped["evaluations"], **{loss: n for loss, n in stopped["terms"].items() if n}}
 
 
 # Training amplifies differences of rounding, 1e-7 or 1e-16 to begin with, and of the solver's tolerance, 1e-10, all of
@@ -123,7 +123,7 @@ def test_training_with_kl_is_torchs_own(model: Any, images: torch.Tensor) -> Non
         ours = losses(model, images, lambda codes, _: criterion(posterior=posterior(codes)))
     own = losses(model, images, lambda codes, _: 0.05 * own_kl(codes))
     torch.testing.assert_close(ours, own, rtol=RTOL, atol=0)
-    assert counts(client) == {"evaluations": STEPS, "kl": STEPS, "sinkhorn": 0, "kantorovich": 0}
+    assert counts(client) == {"evaluations": STEPS, "kl": STEPS}
 
 
 def test_training_with_sinkhorn_is_the_plain_algorithms(model: Any, images: torch.Tensor) -> None:
@@ -133,7 +133,7 @@ def test_training_with_sinkhorn_is_the_plain_algorithms(model: Any, images: torc
         ours = losses(model, images, lambda codes, step: criterion(codes=codes.z, prior=target(codes, step)))
     own = losses(model, images, lambda codes, step: 10 * own_sinkhorn(codes.z, target(codes, step)))
     torch.testing.assert_close(ours, own, rtol=RTOL, atol=0)
-    assert counts(client) == {"evaluations": STEPS, "kl": 0, "sinkhorn": STEPS, "kantorovich": 0}
+    assert counts(client) == {"evaluations": STEPS, "sinkhorn": STEPS}
 
 
 def test_training_with_both_in_one_call(model: Any, images: torch.Tensor) -> None:
@@ -152,7 +152,7 @@ def test_training_with_both_in_one_call(model: Any, images: torch.Tensor) -> Non
         return 10 * own_sinkhorn(codes.z, target(codes, step)) + 0.05 * own_kl(codes)
 
     torch.testing.assert_close(got, losses(model, images, own, steps), rtol=RTOL, atol=0)
-    assert counts(client) == {"evaluations": steps, "kl": steps, "sinkhorn": steps, "kantorovich": 0}
+    assert counts(client) == {"evaluations": steps, "kl": steps, "sinkhorn": steps}
 
 
 def test_the_example_ends_with_a_table_and_a_picture(tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ def bits(result: kantor.Evaluation) -> list[object]:
     for name, term in result.terms.items():
         out += [name, term.outcomes, term.warnings]
         for extra, value in term.extras.items():
-            arrays = [value] if isinstance(value, np.ndarray) else [value.source, value.target, value.source_self]
-            out += [extra, *(None if a is None else a.tobytes() for a in arrays)]
+            arrays = [value] if isinstance(value, np.ndarray) else vars(value).values()
+            out += [extra, *(a.tobytes() if isinstance(a, np.ndarray) else a for a in arrays)]
     return out + [(name, g.dtype, g.shape, g.tobytes()) for name, g in result.gradients.items()]
 
 

@@ -210,6 +210,32 @@ def test_the_report_has_every_term(client: kantor.Client) -> None:
     assert "per_dimension" in report.terms["kl"].extras
 
 
+def test_terms_are_balanced_by_the_norms_of_their_gradients(client: kantor.Client) -> None:
+    objective = 3 * kantor.Sinkhorn("z", "x", blur=1) + 0.5 * kantor.GaussianKl("q")
+    criterion = kantor.torch.Loss(objective, client, gradients_per_term=True)
+    z, log_variance = leaf(6, 2), leaf(6, 2)
+    loss = criterion(z=z, x=torch.ones(5, 2), q=kantor.Gaussian(z, log_variance))
+    in_z, in_log_variance = torch.autograd.grad(loss, (z, log_variance))
+    assert criterion.report is not None
+    transport, kl = (criterion.report.terms[name].gradients for name in ("sinkhorn", "kl"))
+    assert set(transport) == {"z.points"}
+    assert set(kl) == {"q.mean", "q.log_variance"}
+    total = 3 * transport["z.points"] + 0.5 * kl["q.mean"]
+    torch.testing.assert_close(in_z, torch.from_numpy(total), rtol=1e-13, atol=1e-15)
+    torch.testing.assert_close(in_log_variance, torch.from_numpy(0.5 * kl["q.log_variance"]), rtol=1e-13, atol=0)
+
+
+def test_what_has_no_gradient_cannot_be_learnt(client: kantor.Client) -> None:
+    criterion = kantor.torch.Loss(kantor.Sinkhorn(), client)
+    means = torch.tensor([[0.0, 2.0]]).requires_grad_()
+    with pytest.raises(kantor.InvalidArgumentError, match=r"^target\.means: has no gradient"):
+        criterion(source=leaf(3, 2), target=kantor.GaussianMixture(means))
+    x = torch.zeros(3, 2)
+    mixture = kantor.GaussianMixture(means.detach(), torch.full((1, 2), -60.0), torch.ones(1))
+    # Samples of a variance of e^-60 are the mean to 1e-12: half of 2² between points at distance 2.
+    assert criterion(source=x, target=mixture).item() == pytest.approx(2, rel=1e-6)
+
+
 def test_overrides_schedule_a_weight(client: kantor.Client) -> None:
     criterion = kantor.torch.Loss(kantor.GaussianKl(), client)
     q = kantor.Gaussian(leaf(4, 2), leaf(4, 2))

@@ -31,13 +31,24 @@ if TYPE_CHECKING:
         UnavailableError,
         UnsupportedError,
     )
-    from kantor._inputs import Gaussian, Measure, StandardNormal
+    from kantor._inputs import (
+        ConeCriticState,
+        Gaussian,
+        GaussianMixture,
+        Measure,
+        Prior,
+        StandardNormal,
+        UniformCube,
+        UniformSphere,
+    )
+    from kantor._objective import Objective, Term
     from kantor._results import (
         Build,
         Evaluation,
         Interval,
         Limits,
         Outcome,
+        Plan,
         Potentials,
         ServerInfo,
         Solve,
@@ -46,18 +57,32 @@ if TYPE_CHECKING:
         Timing,
     )
     from kantor._stream import Pending, Stream
-    from kantor._terms import GaussianKl, Kantorovich, Objective, Sinkhorn, Term
+    from kantor._terms import (
+        Bures,
+        ConeCritic,
+        GaussianKl,
+        Kantorovich,
+        Mmd,
+        Sinkhorn,
+        Sliced,
+        Stein,
+        Transport,
+    )
 
 __all__ = [
     "Build",
+    "Bures",
     "CallError",
     "CancelledError",
     "Client",
     "ClosedError",
+    "ConeCritic",
+    "ConeCriticState",
     "DeadlineError",
     "Evaluation",
     "Gaussian",
     "GaussianKl",
+    "GaussianMixture",
     "InternalError",
     "Interval",
     "InvalidArgumentError",
@@ -65,28 +90,36 @@ __all__ = [
     "Kantorovich",
     "Limits",
     "Measure",
+    "Mmd",
     "Objective",
     "Outcome",
     "OverloadedError",
     "Pending",
+    "Plan",
     "Potentials",
+    "Prior",
     "ServerInfo",
     "ServerNotFoundError",
     "ServerStartError",
     "Sinkhorn",
+    "Sliced",
     "Solve",
     "StandardNormal",
+    "Stein",
     "Stream",
     "Term",
     "TermResult",
     "TermWarning",
     "Timing",
+    "Transport",
     "UnavailableError",
+    "UniformCube",
+    "UniformSphere",
     "UnsupportedError",
 ]
 
 # In the order of their cost: a name is looked for in modules that need nothing before one that needs grpc.
-_MODULES = ("_errors", "_inputs", "_terms", "_results", "_stream", "_client")
+_MODULES = ("_errors", "_inputs", "_objective", "_terms", "_results", "_stream", "_client")
 
 if not TYPE_CHECKING:  # a type checker that saw it would accept any name
 

@@ -11,10 +11,10 @@ from types import TracebackType
 from kantor import _codec
 from kantor._errors import ClosedError
 from kantor._inputs import Input
+from kantor._objective import Terms
 from kantor._results import Evaluation, ServerInfo
 from kantor._server import Server, find_binary
 from kantor._stream import Stream
-from kantor._terms import Terms
 from kantor._transport import PerProcess, Transport, retrying
 from kantor.v1 import loss_service_pb2
 
@@ -63,6 +63,7 @@ class Client:
         *,
         gradients: Iterable[str] = (),
         extras: Iterable[str] = (),
+        gradients_per_term: bool = False,
         seed: int = 0,
         timeout: float | None = None,
         **named: Input,
@@ -73,11 +74,12 @@ class Client:
 
         Args:
             terms: what to compute: a term, a sum of terms, or a list of them.
-            inputs: the arguments by the names that the terms use: a Measure (or an array, its points), a Gaussian or a
-                StandardNormal. As a mapping here or as keywords, whatever reads better; a name that is a keyword of
-                this method's, such as `seed`, only here.
+            inputs: the arguments by the names that the terms use: a Measure (or an array, its points), a Gaussian, a
+                Prior, such as StandardNormal(), or a ConeCriticState. As a mapping here or as keywords, whatever reads
+                better; a name that is a keyword of this method's, such as `seed`, only here.
             gradients: which to return, as `input.field`: `source.points`, `posterior.log_variance`.
             extras: what else to return, as `term.extra`: `sinkhorn.potentials`.
+            gradients_per_term: returns them for each term's own unweighted value as well, in its result.
             seed: of everything random that the server does.
             timeout: seconds; None: the client's timeout.
             **named: the arguments by name.
@@ -87,14 +89,21 @@ class Client:
             CallError: the server did not answer with a result.
         """
         request = loss_service_pb2.EvaluateRequest(
-            objective=_codec.objective(terms, gradients, extras), seed=_codec.seed(seed)
+            objective=_codec.objective(terms, gradients, extras, gradients_per_term=gradients_per_term),
+            seed=_codec.seed(seed),
         )
         _codec.write_inputs(request.inputs, _codec.merge(inputs, named))
         timeout = self._timeout if timeout is None else timeout
         return _codec.evaluation(retrying(lambda left: self._transport().evaluate(request, left), timeout))
 
     def stream(
-        self, terms: Terms, *, gradients: Iterable[str] = (), extras: Iterable[str] = (), unordered: bool = False
+        self,
+        terms: Terms,
+        *,
+        gradients: Iterable[str] = (),
+        extras: Iterable[str] = (),
+        gradients_per_term: bool = False,
+        unordered: bool = False,
     ) -> Stream:
         """Opens a stream that computes one objective for batch after batch, so that a step sends its data only.
 
@@ -106,15 +115,15 @@ class Client:
             terms: as in evaluate.
             gradients: as in evaluate.
             extras: as in evaluate.
+            gradients_per_term: as in evaluate.
             unordered: whether answers of batches that were submitted together may come as they finish.
 
         Raises:
             InvalidArgumentError: the objective is wrong, and where.
             CallError: the stream could not be opened.
         """
-        return Stream(
-            self._transport, _codec.objective(terms, gradients, extras), unordered=unordered, timeout=self._timeout
-        )
+        objective = _codec.objective(terms, gradients, extras, gradients_per_term=gradients_per_term)
+        return Stream(self._transport, objective, unordered=unordered, timeout=self._timeout)
 
     def info(self, *, timeout: float | None = None) -> ServerInfo:
         """Asks the server what it is and what it accepts."""

@@ -1,20 +1,29 @@
-"""Between numpy and the messages of kantor.v1, without I/O."""
+"""Between numpy and the messages of kantor.v1, without I/O.
+
+An attribute of a term, an input or a result has the name of its field in the message, so that a new one needs nothing
+here.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import Field, fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from google.protobuf.descriptor import FieldDescriptor
 
 from kantor._errors import InvalidArgumentError
-from kantor._inputs import Gaussian, Input, Measure, StandardNormal
+from kantor._inputs import ConeCriticState, Gaussian, Input, Measure, Prior
+from kantor._objective import Term, Terms, terms_of
 from kantor._results import (
     Build,
     Evaluation,
     Interval,
     Limits,
     Outcome,
+    Plan,
     Potentials,
     ServerInfo,
     Solve,
@@ -22,14 +31,22 @@ from kantor._results import (
     TermWarning,
     Timing,
 )
-from kantor._terms import GaussianKl, Kantorovich, Sinkhorn, Term, Terms, terms_of
 from kantor.v1 import info_service_pb2, input_pb2, loss_pb2, loss_service_pb2, tensor_pb2
 
 if TYPE_CHECKING:
-    from kantor._results import Array
+    from _typeshed import DataclassInstance
+
+    from kantor._results import Array, Extra
+
+_R = TypeVar("_R", bound="DataclassInstance")
 
 _DTYPES = {np.dtype("<f4"): tensor_pb2.DTYPE_FLOAT32, np.dtype("<f8"): tensor_pb2.DTYPE_FLOAT64}
 _FORMATS: dict[int, Any] = {dtype: numpy for numpy, dtype in _DTYPES.items()}
+_INTEGERS = (FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64)
+# What a message is read as, by its name.
+_KINDS: dict[str, Any] = {
+    kind.__name__: kind for kind in (Build, ConeCriticState, Interval, Limits, Measure, Plan, Potentials, Solve)
+}
 
 
 def array(value: Any, path: str) -> Array:
@@ -109,23 +126,25 @@ def write_inputs(into: MutableMapping[str, input_pb2.Input], inputs: Mapping[str
 
 def _write_input(into: input_pb2.Input, value: Input, path: str) -> None:
     if isinstance(value, Gaussian):
-        write_tensor(into.gaussian.mean, value.mean, f"{path}.mean")
-        write_tensor(into.gaussian.log_variance, value.log_variance, f"{path}.log_variance")
-    elif isinstance(value, StandardNormal):
-        into.prior.standard_normal.SetInParent()
-        into.prior.size = _integer(value.size, f"{path}.size")
+        _write(into.gaussian, value, path)
+    elif isinstance(value, ConeCriticState):
+        _write(into.cone_critic, value, path)
+    elif isinstance(value, Prior):
+        if not value._family:
+            raise InvalidArgumentError(path, f"is {value!r}, want a distribution, such as StandardNormal()")
+        _write(into.prior, value, f"{path}.prior")
+        _write(getattr(into.prior, value._family), value, f"{path}.prior.{value._family}")
     else:
-        measure = value if isinstance(value, Measure) else Measure(value)
-        write_tensor(into.measure.points, measure.points, f"{path}.points")
-        if measure.weights is not None:
-            write_tensor(into.measure.weights, measure.weights, f"{path}.weights")
-        if measure.sizes is not None:
-            into.measure.sizes.extend(integers(measure.sizes, f"{path}.sizes"))
+        _write(into.measure, value if isinstance(value, Measure) else Measure(value), path)
 
 
-def objective(terms: Terms, gradients: Iterable[str] = (), extras: Iterable[str] = ()) -> loss_service_pb2.Objective:
+def objective(
+    terms: Terms, gradients: Iterable[str] = (), extras: Iterable[str] = (), *, gradients_per_term: bool = False
+) -> loss_service_pb2.Objective:
     """Returns what to compute. A string alone stands for one gradient or extra."""
-    out = loss_service_pb2.Objective(gradients=strings(gradients), extras=strings(extras))
+    out = loss_service_pb2.Objective(
+        gradients=strings(gradients), extras=strings(extras), gradients_per_term=gradients_per_term
+    )
     for i, term in enumerate(terms_of(terms)):
         _write_term(out.terms.add(), term, f"objective.terms[{i}]")
     return out
@@ -136,56 +155,80 @@ def strings(names: Iterable[str]) -> list[str]:
 
 
 def _write_term(into: loss_pb2.Term, term: Term, path: str) -> None:
-    into.name = term.name or ""
-    into.weight = term.weight
-    if isinstance(term, Sinkhorn):
-        _write_sinkhorn(into.sinkhorn, term, f"{path}.sinkhorn")
-    elif isinstance(term, Kantorovich):
-        into.kantorovich.source = term.source
-        into.kantorovich.target = term.target
-        into.kantorovich.max_iterations = _integer(term.max_iterations, f"{path}.kantorovich.max_iterations")
-        if term.gap is not None:
-            into.kantorovich.gap = term.gap
-    elif isinstance(term, GaussianKl):
-        into.kl.posterior = term.posterior
-        into.kl.prior = term.prior or ""
-    else:
-        raise InvalidArgumentError(path, f"is {term!r}, want Sinkhorn, Kantorovich or GaussianKl")
+    if not isinstance(term, Term) or not term._loss:
+        raise InvalidArgumentError(path, f"is {term!r}, want a loss, such as Sinkhorn()")
+    _write(into, term, path)
+    _write(getattr(into, term._loss), term, f"{path}.{term._loss}")
 
 
-def _write_sinkhorn(into: loss_pb2.SinkhornDivergence, term: Sinkhorn, path: str) -> None:
-    for one, other in (("blur", "epsilon"), ("reach", "rho"), ("tolerance", "gap")):
-        if getattr(term, one) is not None and getattr(term, other) is not None:
-            # The wire holds one of the two, so that the server could not tell.
-            raise InvalidArgumentError(f"{path}.{one}", f"is given together with {other}, want one of them")
-    into.source = term.source
-    into.target = term.target
-    into.cost = _enum(loss_pb2.Cost, "COST", term.cost, f"{path}.cost")
-    into.debias = _enum(loss_pb2.Debias, "DEBIAS", term.debias, f"{path}.debias")
-    into.without_interval = term.without_interval
-    into.profile = _enum(loss_pb2.Profile, "PROFILE", term.profile, f"{path}.profile")
-    into.max_iterations = _integer(term.max_iterations, f"{path}.max_iterations")
-    for number in ("blur", "epsilon", "reach", "rho", "scaling", "tolerance", "gap"):
-        if getattr(term, number) is not None:
-            setattr(into, number, getattr(term, number))
+def _write(into: Any, given: Any, path: str) -> None:
+    """Writes the attributes of a dataclass that the message has fields for; one of None that may be is left out."""
+    into.SetInParent()  # of a message without fields nothing else would be sent
+    descriptor = into.DESCRIPTOR
+    for oneof in descriptor.oneofs:
+        one, *others = [f.name for f in oneof.fields if getattr(given, f.name, None) is not None] or [""]
+        if others:
+            # The wire holds one of them, so that the server could not tell.
+            raise InvalidArgumentError(f"{path}.{one}", f"is given together with {others[0]}, want one of them")
+    for attribute in fields(given):
+        field, value = descriptor.fields_by_name.get(attribute.name), getattr(given, attribute.name)
+        optional = attribute.default is None
+        if field is None or (value is None and optional):
+            continue
+        where = f"{path}.{field.name}"
+        if field.message_type is not None:
+            write_tensor(getattr(into, field.name), value, where)
+        elif hasattr(getattr(into, field.name), "extend"):
+            getattr(into, field.name).extend(integers(value, where))
+        else:
+            _write_scalar(into, field, value, where, optional)
 
 
-def _integer(value: int | None, path: str) -> int:
-    """Returns a count for the wire, on which 0 is None: a 0 that was meant must not become the default."""
-    if value is None:
-        return 0
-    if value < 1:
+def _write_scalar(into: Any, field: Any, value: Any, path: str, optional: bool) -> None:
+    if field.enum_type is not None:
+        value = _number(field.enum_type, value, path)
+    try:
+        setattr(into, field.name, value)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(path, f"is {value!r}: {error}") from error
+    if optional and field.cpp_type in _INTEGERS and not field.has_presence and getattr(into, field.name) < 1:
+        # 0 is None on the wire: one that was meant must not become the default.
         raise InvalidArgumentError(path, f"is {value}, want at least 1, or None")
-    return value
 
 
-def _enum(kind: Any, prefix: str, word: str | None, path: str) -> Any:
-    if word is None:
-        return 0
-    names = {name.removeprefix(f"{prefix}_").lower(): number for name, number in kind.items() if number}
-    if word not in names:
-        raise InvalidArgumentError(path, f"is {word!r}, want one of {', '.join(names)}")
-    return names[word]
+@functools.cache
+def _words(enum: Any) -> dict[str, int]:
+    """Returns the words of an enum, COST_EUCLIDEAN as euclidean, without the one for "not given"."""
+    prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    return {value.name.removeprefix(prefix).lower(): value.number for value in enum.values if value.number}
+
+
+def _number(enum: Any, word: str, path: str) -> int:
+    words = _words(enum)
+    if word not in words:
+        raise InvalidArgumentError(path, f"is {word!r}, want one of {', '.join(words)}")
+    return words[word]
+
+
+def _read(kind: type[_R], message: Any) -> _R:
+    """Returns a dataclass with what the message has in the fields of its attributes' names; None is absent."""
+    described = message.DESCRIPTOR.fields_by_name
+    return kind(**{a.name: _read_field(message, described[a.name], a) for a in fields(kind)})
+
+
+def _read_field(message: Any, field: Any, attribute: Field[Any]) -> Any:
+    value = getattr(message, field.name)
+    if hasattr(value, "extend"):
+        if field.cpp_type in _INTEGERS:
+            return np.array(value, np.int64) if value or attribute.default is not None else None
+        return tuple(value)
+    if field.has_presence and not message.HasField(field.name):
+        return None
+    if field.enum_type is not None:
+        return next((word for word, number in _words(field.enum_type).items() if number == value), None)
+    if field.message_type is None:
+        return value
+    return read_tensor(value) if isinstance(value, tensor_pb2.Tensor) else _read(_KINDS[field.message_type.name], value)
 
 
 def evaluation(response: loss_service_pb2.EvaluateResponse) -> Evaluation:
@@ -195,7 +238,7 @@ def evaluation(response: loss_service_pb2.EvaluateResponse) -> Evaluation:
         terms={term.name: _term_result(term) for term in response.terms},
         gradients=_gradients(response.gradients),
         timing=Timing(_seconds(response.timing.decode), _seconds(response.timing.compute)),
-        build=_build(response.build),
+        build=_read(Build, response.build),
     )
 
 
@@ -213,63 +256,25 @@ def _term_result(term: loss_service_pb2.TermResult) -> TermResult:
     warnings: Any = term.warnings  # mypy takes the message Warning for Python's own
     return TermResult(
         name=term.name,
-        outcomes=tuple(map(_outcome, term.outcomes)),
-        warnings=tuple(TermWarning(warning.code, warning.message) for warning in warnings),
+        outcomes=tuple(_read(Outcome, outcome) for outcome in term.outcomes),
+        warnings=tuple(_read(TermWarning, warning) for warning in warnings),
         extras={name: _extra(term.extras[name]) for name in sorted(term.extras)},
+        gradients=_gradients(term.gradients),
     )
 
 
-def _outcome(outcome: loss_service_pb2.Outcome) -> Outcome:
-    interval, solve = outcome.interval, outcome.solve
-    return Outcome(
-        value=outcome.value,
-        interval=Interval(interval.lower, interval.upper) if outcome.HasField("interval") else None,
-        solve=Solve(solve.converged, solve.iterations, solve.marginal_error, solve.epsilon, solve.strategy)
-        if outcome.HasField("solve")
-        else None,
-    )
-
-
-_GAUGES: dict[int, Literal["equal_means", "zero_target_mean", "none"]] = {
-    loss_service_pb2.GAUGE_EQUAL_MEANS: "equal_means",
-    loss_service_pb2.GAUGE_ZERO_TARGET_MEAN: "zero_target_mean",
-    loss_service_pb2.GAUGE_NONE: "none",
-}
-
-
-def _extra(extra: loss_service_pb2.Extra) -> Array | Potentials:
-    if extra.WhichOneof("kind") == "tensor":
-        return read_tensor(extra.tensor)
-    potentials = extra.potentials
-    return Potentials(
-        gauge=_GAUGES[potentials.gauge],
-        source=read_tensor(potentials.source),
-        target=read_tensor(potentials.target),
-        source_self=read_tensor(potentials.source_self) if potentials.HasField("source_self") else None,
-        target_self=read_tensor(potentials.target_self) if potentials.HasField("target_self") else None,
-    )
+def _extra(extra: loss_service_pb2.Extra) -> Extra:
+    value: Any = getattr(extra, str(extra.WhichOneof("kind")))
+    if isinstance(value, tensor_pb2.Tensor):
+        return read_tensor(value)
+    out: Extra = _read(_KINDS[value.DESCRIPTOR.name], value)
+    return out
 
 
 def _seconds(duration: Any) -> float:
     return float(duration.seconds) + float(duration.nanos) * 1e-9
 
 
-def _build(build: info_service_pb2.Build) -> Build:
-    return Build(version=build.version, kernel=build.kernel, pair_memory_bytes=build.pair_memory_bytes)
-
-
 def server_info(response: info_service_pb2.GetServerInfoResponse) -> ServerInfo:
     """Returns what a server says of itself."""
-    limits = response.limits
-    return ServerInfo(
-        build=_build(response.build),
-        limits=Limits(
-            message_bytes=limits.message_bytes,
-            points=limits.points,
-            dimension=limits.dimension,
-            terms=limits.terms,
-            window=limits.window,
-            problems=limits.problems,
-        ),
-        losses=tuple(response.losses),
-    )
+    return _read(ServerInfo, response)

@@ -100,5 +100,5 @@ class InternalError(CallError):
 def _argument(field: str) -> str:
     """Says a path in the request in the words of the Python call."""
     field = re.sub(r"^(open\.|batch\.)?(objective\.)?", "", field)
-    field = re.sub(r'^inputs\["([^"]*)"\]', r"\1", field)
+    field = re.sub(r'^inputs\["([^"]*)"\](\.prior(\.[a-z_]+)?(?=\.))?', r"\1", field)
     return re.sub(r"^(terms\[\d+\])\.(?!name$|weight$)[a-z_]+\.", r"\1.", field)

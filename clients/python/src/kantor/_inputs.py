@@ -10,7 +10,7 @@ call. All batches of a call have the same B; an input without that axis is share
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,24 +37,117 @@ class Gaussian:
     Attributes:
         mean: [N, D] or [B, N, D].
         log_variance: the same, logarithms of the variances along the axes.
+        covariance: in its place, covariance matrices, symmetric and positive semidefinite, [N, D, D] or [B, N, D, D],
+            for the losses that take them. The gradient in one is the symmetric matrix G whose product <G, H> is the
+            change for a small symmetric H.
     """
 
     mean: Any
-    log_variance: Any
+    log_variance: Any = None
+    covariance: Any = None
 
 
 @dataclass(frozen=True)
-class StandardNormal:
-    """N(0, I), sampled by the server in the dimension of the measure that it is compared with.
+class Prior:
+    """A distribution that the server samples, so that nothing is sent; it has no gradient. One of the classes below.
 
     The call's seed and the input's name decide the samples: the same pair gives the same samples, so a training loop
-    sends a new seed with every step. All problems of a batch are compared with the same samples.
-
-    Attributes:
-        size: number of samples; None: as many as the measure that it is compared with, in each problem of a batch.
+    sends a new seed with every step. All problems of a batch are compared with the same samples. Its dimension is that
+    of the measure that it is compared with. `size` is the number of samples; None: as many as that measure has, in each
+    problem of a batch.
     """
 
+    # Its name in the contract, where its parameters have the names that they have here.
+    _family: ClassVar[str] = ""
+
+
+@dataclass(frozen=True)
+class StandardNormal(Prior):
+    """N(0, I), sampled by the server.
+
+    Attributes:
+        size: number of samples; None: as many as the measure that it is compared with.
+    """
+
+    _family: ClassVar[str] = "standard_normal"
+
     size: int | None = None
+
+
+@dataclass(frozen=True)
+class UniformCube(Prior):
+    """The uniform distribution on [lower, upper]^D, sampled by the server.
+
+    Attributes:
+        lower: least coordinate; -1 by default.
+        upper: largest coordinate, above the least; 1 by default.
+        size: number of samples; None: as many as the measure that it is compared with.
+    """
+
+    _family: ClassVar[str] = "uniform_cube"
+
+    lower: float | None = None
+    upper: float | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class UniformSphere(Prior):
+    """The uniform distribution on the sphere around the origin, sampled by the server; in dimension 1 two points.
+
+    Attributes:
+        radius: positive; 1 by default.
+        size: number of samples; None: as many as the measure that it is compared with.
+    """
+
+    _family: ClassVar[str] = "uniform_sphere"
+
+    radius: float | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianMixture(Prior):
+    """A mixture of K Gaussians with diagonal covariance, sampled by the server.
+
+    Attributes:
+        means: [K, D].
+        log_variance: [K, D], logarithms of the variances along the axes; None: unit variances.
+        weights: [K], how likely each Gaussian is: non-negative with a positive sum, which need not be 1; None: all the
+            same.
+        size: number of samples; None: as many as the measure that it is compared with.
+    """
+
+    _family: ClassVar[str] = "gaussian_mixture"
+
+    means: Any
+    log_variance: Any = None
+    weights: Any = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ConeCriticState:
+    """What a cone critic has learnt: two functions of J cones each, and the state of the optimiser that trains them.
+
+    It comes back as the extra `state` of ConeCritic, and is passed on unchanged as an input of the next call. All of
+    its arrays are float64; it can be pickled, into a checkpoint.
+
+    Attributes:
+        tips: of the cones, [2, J, D]: those of min_j |z - tip_j| + height_j, then of max_j height_j - |z - tip_j|.
+        heights: [2, J].
+        tip_moments: [2, 2, J, D], the optimiser's running means of the gradient in the tips and of its square.
+        height_moments: [2, 2, J], the same in the heights.
+        averages: [2], running means of the two functions' values, which decide whose value is reported.
+        step: steps taken.
+    """
+
+    tips: Any
+    heights: Any
+    tip_moments: Any
+    height_moments: Any
+    averages: Any
+    step: int
 
 
 # What may be passed as an input: one of the above, or points. Any, because every array library has a type of its own.

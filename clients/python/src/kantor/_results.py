@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from kantor._inputs import ConeCriticState, Measure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 
     # float32 or float64.
     Array = npt.NDArray[np.floating[Any]]
+    Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,17 @@ class Outcome:
         value: unweighted.
         interval: None where the value is closed form, or where a warning INTERVAL_UNAVAILABLE says why.
         solve: None where nothing iterates.
+        estimand: what the value is a number of, where a loss can give several: `empirical`, the distance between the
+            samples, which in many dimensions is well above that between the populations; or `population_lower_bound`, a
+            number whose expectation is not above the distance between the populations.
+        standard_error: of the value, with `population_lower_bound`.
     """
 
     value: float
     interval: Interval | None
     solve: Solve | None
+    estimand: Literal["empirical", "population_lower_bound"] | None = None
+    standard_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,47 @@ class Potentials:
 
 
 @dataclass(frozen=True, eq=False)
+class Plan:
+    """A transport plan by its entries of positive mass, at most N+M-1 of them in each problem, in the order of rows.
+
+    With SciPy it is `scipy.sparse.coo_array((plan.mass, (plan.source, plan.target)), shape=(n, m))`.
+
+    Attributes:
+        source: [E] integers, the source's point of each entry.
+        target: [E] integers, the target's point of each entry.
+        mass: [E], what is moved, float64.
+        sizes: [B] integers, of a batch: entries of each problem, which stand one after the other; else None.
+    """
+
+    source: Integers
+    target: Integers
+    mass: Array
+    sizes: Integers | None = None
+
+    def problems(self) -> tuple[Plan, ...]:
+        """Returns the plan of each problem of a batch; of a plan without a batch the plan itself."""
+        if self.sizes is None:
+            return (self,)
+        ends = self.sizes.cumsum()
+        cuts = [slice(end - size, end) for end, size in zip(ends.tolist(), self.sizes.tolist(), strict=True)]
+        return tuple(Plan(self.source[cut], self.target[cut], self.mass[cut]) for cut in cuts)
+
+    def dense(self, n: int, m: int) -> Array:
+        """Returns the plan of a source of n points and a target of m as [n, m], of a batch as [B, n, m]."""
+        import numpy as np
+
+        plans = self.problems()
+        out = np.zeros((len(plans), n, m))
+        for into, plan in zip(out, plans, strict=True):
+            into[plan.source, plan.target] = plan.mass
+        return out if self.sizes is not None else out[0]
+
+
+# What a term returns on request: an array, or what has a name of its own.
+Extra: TypeAlias = "Array | Potentials | Plan | Measure | ConeCriticState"
+
+
+@dataclass(frozen=True, eq=False)
 class TermResult:
     """One summand's value and how far it can be trusted.
 
@@ -102,13 +152,17 @@ class TermResult:
         name: the term's.
         outcomes: one answer per problem of the batch.
         warnings: advice; of a batch each code once, with the first problem that it is about.
-        extras: what was asked for beside, by name: an array or Potentials. Those of a batch have its axis in front.
+        extras: what was asked for beside, by name: an array, Potentials, a Plan, a Measure or a ConeCriticState. Those
+            of a batch have its axis in front.
+        gradients: of the unweighted value, summed over the batch, with `gradients_per_term`: those that were asked for
+            and that this term has, under the same names (`source.points`).
     """
 
     name: str
     outcomes: tuple[Outcome, ...]
     warnings: tuple[TermWarning, ...]
-    extras: Mapping[str, Array | Potentials]
+    extras: Mapping[str, Extra]
+    gradients: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def values(self) -> tuple[float, ...]:

@@ -1,45 +1,24 @@
-"""What to compute: losses with their parameters, weighed and added up.
+"""The losses and their parameters.
 
-    kantor.Sinkhorn(blur=0.5) + 4 * kantor.GaussianKl()
-
-is an objective of two terms. A parameter left None has the server's default, which the loss's docstring names.
+A parameter left None has the server's default, which the loss's docstring names. `source`, `target` and the like are
+names of inputs: those under which the call passes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from typing import Literal, TypeVar
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from kantor._objective import Term
 
 Cost = Literal["half_squared_euclidean", "squared_euclidean", "euclidean"]
-Debias = Literal["self", "none"]
+Debias = Literal["self", "none", "split"]
 Profile = Literal["accurate", "geomloss"]
-
-_T = TypeVar("_T", bound="Term")
-
-
-@dataclass(frozen=True)
-class Term:
-    """One summand of an objective: Sinkhorn, Kantorovich or GaussianKl.
-
-    Attributes:
-        weight: factor in the total. A term of weight 0 is computed and reported, and stays out of the total.
-        name: its name in the results; None: `sinkhorn`, `kantorovich`, `kl`. Two terms of one kind need names.
-    """
-
-    weight: float = field(default=1.0, kw_only=True)
-    name: str | None = field(default=None, kw_only=True)
-
-    # A numpy number times a term is a term, not an array of objects.
-    __array_ufunc__ = None
-
-    def __mul__(self: _T, factor: float) -> _T:
-        return replace(self, weight=self.weight * float(factor))
-
-    __rmul__ = __mul__
-
-    def __add__(self, other: Term | Objective) -> Objective:
-        return Objective((self, *terms_of(other)))
+Method = Literal["auto", "exact", "entropic"]
+Aggregate = Literal["mean", "max"]
+Kernel = Literal["energy", "gaussian", "laplacian", "imq"]
+Statistic = Literal["u", "v"]
+Convention = Literal["mmd2", "half"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +37,13 @@ class Sinkhorn(Term):
         blur: the temperature as a length: ε = blur² for the squared costs, blur for the Euclidean one.
         epsilon: ε itself, in units of the cost. With neither, a fifth of the target's mean cost to its mean; the result
             says what it was.
-        debias: which self terms are subtracted: `self` (the default) or `none`, which leaves entropic transport itself.
+        debias: which self terms are subtracted: `self` (the default), each measure against itself, which of minibatches
+            favours points that are too narrow; `none`, which leaves entropic transport itself; or `split`, each
+            measure's one half against its other half, an estimate whose expectation is least where the distributions
+            agree, and which may be slightly negative.
+        second_source: with `split`, name of a second batch, independent of the source and of as many points, that takes
+            the place of the source's other half; None: the seed decides the halves. Given together with second_target.
+        second_target: the same for the target; a prior of another name is independent.
         reach: strength of the marginals as a length: ρ = reach² for the squared costs, reach for the Euclidean one.
         rho: ρ itself, in units of the cost. With neither the problem is balanced.
         profile: `accurate` (the default) iterates to the tolerance; `geomloss` takes the steps of GeomLoss's
@@ -70,12 +55,16 @@ class Sinkhorn(Term):
         max_iterations: of each problem; 10,000 by default.
     """
 
+    _loss: ClassVar[str] = "sinkhorn"
+
     source: str = "source"
     target: str = "target"
     cost: Cost | None = field(default=None, kw_only=True)
     blur: float | None = field(default=None, kw_only=True)
     epsilon: float | None = field(default=None, kw_only=True)
     debias: Debias | None = field(default=None, kw_only=True)
+    second_source: str | None = field(default=None, kw_only=True)
+    second_target: str | None = field(default=None, kw_only=True)
     reach: float | None = field(default=None, kw_only=True)
     rho: float | None = field(default=None, kw_only=True)
     profile: Profile | None = field(default=None, kw_only=True)
@@ -90,20 +79,184 @@ class Sinkhorn(Term):
 class Kantorovich(Term):
     """The Kantorovich-Rubinstein dual of the Wasserstein-1 distance: sup E_a h - E_b h over 1-Lipschitz h.
 
-    The value is that of a feasible h, so it is the interval's lower end. Gradients: `points` and `weights` of both
-    inputs with h's heights held fixed. Extras: `potentials`, the values of h.
+    The value is that of a feasible h, so it is the interval's lower end; a plan's cost is the upper end. With fresh
+    samples, h is fitted to source and target and evaluated on the fresh ones: its outcome's `estimand` is
+    `population_lower_bound` with a `standard_error`, where W1 of the samples is above W1 of the populations.
+
+    Gradients: `points` and `weights` of both inputs, by the entropic method with h's heights held fixed, by the exact
+    one those of the optimal plan; with fresh samples in those alone, with h held fixed, and 0 in source and target.
+    Extras: `potentials`, the values of h; `critic`, [N], and `critic_gradient`, [N, D], h and its gradient at the
+    points of `at`.
 
     Attributes:
         source: name of the source input, a measure or a prior.
         target: name of the target input, a measure or a prior.
+        method: `exact`, `entropic` (at a falling temperature, until the bounds are within the gap) or `auto` (the
+            default): exact where that is as fast.
         gap: between the bounds, relative to the upper, at which iterations stop; 1e-2 by default.
-        max_iterations: 10,000 by default.
+        max_iterations: of the entropic method; 10,000 by default.
+        fresh_source: name of fresh samples of the source's distribution, a measure or a prior. Given together with
+            fresh_target.
+        fresh_target: the same for the target.
+        at: name of a measure at whose points the extras `critic` and `critic_gradient` are wanted.
     """
+
+    _loss: ClassVar[str] = "kantorovich"
 
     source: str = "source"
     target: str = "target"
+    method: Method | None = field(default=None, kw_only=True)
     gap: float | None = field(default=None, kw_only=True)
     max_iterations: int | None = field(default=None, kw_only=True)
+    fresh_source: str | None = field(default=None, kw_only=True)
+    fresh_target: str | None = field(default=None, kw_only=True)
+    at: str | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Transport(Term):
+    """Exact optimal transport, the least of <plan, cost> over the plans between two measures of equal mass.
+
+    It has no temperature: for the cost |x-y|^p the value is W_p^p. It is certified by its duals, so the interval is as
+    narrow as rounding. Gradients: `points` and `weights` of both inputs, those of the optimal plan and of its
+    potentials, centred; where the optimum is not unique, of the one that was found. Extras: `potentials`; `plan`;
+    `map`, the barycentric image of each source point, [N, D]; `interpolation`, the measure on the way.
+
+    Attributes:
+        source: name of the source input, a measure or a prior.
+        target: name of the target input, a measure or a prior.
+        cost: between two points: `half_squared_euclidean` (the default), `squared_euclidean`, `euclidean`.
+        p: in its place, the cost |x-y|^p: 1 or 2, in dimension 1 any number from 1.
+        debias: `none` (the default), for self terms of exact transport are 0; or `split`, as of Sinkhorn.
+        time: of the extra `interpolation`, from 0 at the source to 1 at the target; ½ by default.
+        second_source: with `split`, as of Sinkhorn.
+        second_target: with `split`, as of Sinkhorn.
+    """
+
+    _loss: ClassVar[str] = "transport"
+
+    source: str = "source"
+    target: str = "target"
+    cost: Cost | None = field(default=None, kw_only=True)
+    p: float | None = field(default=None, kw_only=True)
+    debias: Debias | None = field(default=None, kw_only=True)
+    time: float | None = field(default=None, kw_only=True)
+    second_source: str | None = field(default=None, kw_only=True)
+    second_target: str | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Sliced(Term):
+    """Sliced transport: W_p^p of the projections of two measures of equal mass onto directions on the unit sphere.
+
+    The cost is |x-y|^p. The value is the mean over directions that the seed and the term's name decide, or the most
+    over all directions. Gradients: `points` and `weights` of both inputs, in weights centred. Extras: `directions`,
+    [L, D], or the one found, [1, D].
+
+    Attributes:
+        source: name of the source input, a measure or a prior.
+        target: name of the target input, a measure or a prior.
+        p: power of the distance, 1 or 2 (the default).
+        directions: number of them; 128 by default.
+        aggregate: `mean` (the default), or `max`: the most that an ascent from the best of the directions finds, a
+            lower bound of the most over all.
+        max_iterations: of that ascent; 100 by default.
+    """
+
+    _loss: ClassVar[str] = "sliced"
+
+    source: str = "source"
+    target: str = "target"
+    p: float | None = field(default=None, kw_only=True)
+    directions: int | None = field(default=None, kw_only=True)
+    aggregate: Aggregate | None = field(default=None, kw_only=True)
+    max_iterations: int | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Mmd(Term):
+    """The squared maximum mean discrepancy, the distance between two measures' kernel means.
+
+    It is what Sinkhorn comes to at a large temperature. Masses need not agree for the kernels that vanish far away; for
+    the energy they do. Gradients: `points` and `weights` of both inputs. Extras: `witness`, the kernel mean of the
+    source less that of the target at the source's points, [N].
+
+    Attributes:
+        source: name of the source input, a measure or a prior.
+        target: name of the target input, a measure or a prior.
+        kernel: of the distance d: `energy` (the default), -d; `gaussian`, exp(-d²/(2 blur²)); `laplacian`,
+            exp(-d/blur); `imq`, Σ C/(C+d²) with C = 2 D blur² s, s = .1, .2, .5, 1, 2, 5, 10.
+        blur: length scale of the kernel, which the energy has none of. By default 1 for `imq`, which suits a target of
+            unit variance; for `gaussian` and `laplacian` the root of the target's mean squared distance to its mean.
+        statistic: `u` (the default), without the pairs of a point with itself: unbiased, and slightly negative at
+            times; or `v`, with them: never negative, biased upwards.
+        convention: `mmd2` (the default), E k(x,x') + E k(y,y') - 2 E k(x,y); or `half` of it, as GeomLoss has it.
+        closed_form: integrates over the target exactly, without samples; it has to be a StandardNormal, the kernel
+            `energy`, `gaussian` or `imq`.
+    """
+
+    _loss: ClassVar[str] = "mmd"
+
+    source: str = "source"
+    target: str = "target"
+    kernel: Kernel | None = field(default=None, kw_only=True)
+    blur: float | None = field(default=None, kw_only=True)
+    statistic: Statistic | None = field(default=None, kw_only=True)
+    convention: Convention | None = field(default=None, kw_only=True)
+    closed_form: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Stein(Term):
+    """The squared kernel Stein discrepancy of one measure to N(0, I), which needs no samples of it.
+
+    Gradients: `points` and `weights` of the source.
+
+    Attributes:
+        source: name of the source input, a measure.
+        kernel: of the distance d: `imq` (the default), here (1 + d²/blur²)^-½; or `gaussian`, exp(-d²/(2 blur²)).
+        blur: length scale of the kernel; the root of the dimension by default.
+        statistic: `u` (the default) or `v`, as of Mmd.
+    """
+
+    _loss: ClassVar[str] = "stein"
+
+    source: str = "source"
+    kernel: Kernel | None = field(default=None, kw_only=True)
+    blur: float | None = field(default=None, kw_only=True)
+    statistic: Statistic | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class ConeCritic(Term):
+    """A lower bound of W1 between two populations, by a critic that learns from batch to batch.
+
+    The critic is 1-Lipschitz at every step, without a network or a penalty. The value is that of the critic before it
+    has seen the batch, so with fresh samples at every step its expectation is not above W1. Then the critic takes its
+    steps, and the extra `state`, a ConeCriticState, is to be sent with the next batch.
+
+    Gradients: `points` and `weights` of both inputs, with the critic held fixed; in weights centred. Extras: `state`;
+    `critic`, [N], and `critic_gradient`, [N, D], its values and gradients at the points of `at`.
+
+    Attributes:
+        source: name of the source input, a measure or a prior.
+        target: name of the target input, a measure or a prior.
+        state: name of the state, a ConeCriticState of a step before; None: a new critic is made of this batch.
+        cones: of a new critic; 64 by default.
+        learning_rate: step length of the optimiser; 0.02 by default.
+        steps: taken on each batch; 1 by default. 0: the critic stays as it is.
+        at: name of a measure at whose points the extras `critic` and `critic_gradient` are wanted.
+    """
+
+    _loss: ClassVar[str] = "cone_critic"
+
+    source: str = "source"
+    target: str = "target"
+    state: str | None = field(default=None, kw_only=True)
+    cones: int | None = field(default=None, kw_only=True)
+    learning_rate: float | None = field(default=None, kw_only=True)
+    steps: int | None = field(default=None, kw_only=True)
+    at: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -118,35 +271,28 @@ class GaussianKl(Term):
         prior: name of a Gaussian input with as many rows or one; None: N(0, I), which needs no input.
     """
 
+    _loss: ClassVar[str] = "kl"
+
     posterior: str = "posterior"
     prior: str | None = None
 
 
 @dataclass(frozen=True)
-class Objective:
-    """A weighted sum of terms, made by adding them up."""
+class Bures(Term):
+    """W2² between Gaussians in the cost |x-y|²: |m-n|² + tr(A + B - 2(A^½ B A^½)^½), the mean over rows.
 
-    terms: tuple[Term, ...]
+    It is finite where a variance is 0 and KL infinite. Of a measure it takes the mean and the covariance of its points,
+    one row: for the aggregated posterior. Fewer than two points a dimension are refused.
 
-    __array_ufunc__ = None
+    Gradients: `mean` and `log_variance` or `covariance` of Gaussians, `points` and `weights` of measures. Extras:
+    `per_row`, [N]; `map`, the linear part A of the optimal map x -> n + A(x-m) of each row, [N, D, D].
 
-    def __mul__(self, factor: float) -> Objective:
-        return Objective(tuple(factor * term for term in self.terms))
+    Attributes:
+        posterior: name of a Gaussian input or a measure.
+        prior: name of a Gaussian input with as many rows or one, or of a measure; None: N(0, I), which needs no input.
+    """
 
-    __rmul__ = __mul__
+    _loss: ClassVar[str] = "bures"
 
-    def __add__(self, other: Term | Objective) -> Objective:
-        return Objective((*self.terms, *terms_of(other)))
-
-
-# What may be passed as an objective.
-Terms = Term | Objective | Iterable[Term]
-
-
-def terms_of(terms: Terms) -> tuple[Term, ...]:
-    """Returns the terms of whatever may be passed as an objective."""
-    if isinstance(terms, Term):
-        return (terms,)
-    if isinstance(terms, Objective):
-        return terms.terms
-    return tuple(terms)
+    posterior: str = "posterior"
+    prior: str | None = None

@@ -14,17 +14,17 @@ are B problems in one call: the value is the sum over them, and `report` has eac
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
 
 from kantor import _client, _codec
 from kantor._errors import InvalidArgumentError
-from kantor._inputs import Gaussian, Input, Measure, StandardNormal
+from kantor._inputs import ConeCriticState, Gaussian, Input, Measure, Prior
+from kantor._objective import Terms, terms_of
 from kantor._results import Evaluation
 from kantor._stream import Stream
-from kantor._terms import Terms, terms_of
 
 __all__ = ["Loss"]
 
@@ -41,16 +41,26 @@ class Loss(torch.nn.Module):
         terms: what to compute, as in kantor.Client.evaluate.
         client: which computes it; None: one that all such losses of the process share, made with the first value.
         extras: what else to report, as `term.extra`.
+        gradients_per_term: reports with each term its own gradients as well, of the unweighted value, as arrays: to
+            weigh terms by the norms of `report.terms["kl"].gradients["posterior.mean"]` and its like.
     """
 
     report: Evaluation | None
 
-    def __init__(self, terms: Terms, client: _client.Client | None = None, *, extras: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        terms: Terms,
+        client: _client.Client | None = None,
+        *,
+        extras: Iterable[str] = (),
+        gradients_per_term: bool = False,
+    ) -> None:
         super().__init__()
         self.terms = terms_of(terms)
         self.report = None
         self._client = client
         self._extras = _codec.strings(extras)
+        self._gradients_per_term = gradients_per_term
         # By the gradients that a stream computes: training and validation differ in them.
         self._streams: dict[tuple[str, ...], Stream] = {}
 
@@ -100,7 +110,9 @@ class Loss(torch.nn.Module):
     def _stream(self, gradients: tuple[str, ...]) -> Stream:
         if gradients not in self._streams:
             client = self._client or _client.shared()
-            self._streams[gradients] = client.stream(self.terms, gradients=gradients, extras=self._extras)
+            self._streams[gradients] = client.stream(
+                self.terms, gradients=gradients, extras=self._extras, gradients_per_term=self._gradients_per_term
+            )
         return self._streams[gradients]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -150,38 +162,38 @@ def _widest(tensors: tuple[torch.Tensor, ...]) -> torch.dtype:
     return torch.float32 if tensors and all(t.dtype == torch.float32 for t in tensors) else torch.float64
 
 
-def _fields(value: Input) -> dict[str, Any]:
-    """What an input can have gradients in, by field; an input that is no class of kantor's is points."""
-    if isinstance(value, Measure):
-        return {"points": value.points, "weights": value.weights}
-    if isinstance(value, Gaussian):
-        return {"mean": value.mean, "log_variance": value.log_variance}
-    return {} if isinstance(value, StandardNormal) else {"points": value}
+# What an input can have gradients in.
+_DIFFERENTIABLE = ("points", "weights", "mean", "log_variance", "covariance")
 
 
 def _tensors(inputs: Mapping[str, Input]) -> dict[str, torch.Tensor]:
-    """The tensors among the inputs by `input.field`: what can have a gradient."""
+    """The tensors among the inputs by `input.field` that can have a gradient."""
+    measured = {name: Measure(value) if isinstance(value, torch.Tensor) else value for name, value in inputs.items()}
     return {
-        f"{name}.{field}": tensor
-        for name, value in inputs.items()
-        for field, tensor in _fields(value).items()
-        if isinstance(tensor, torch.Tensor)
+        f"{name}.{field}": getattr(value, field)
+        for name, value in measured.items()
+        if isinstance(value, Measure | Gaussian)
+        for field in _DIFFERENTIABLE
+        if isinstance(getattr(value, field, None), torch.Tensor)
     }
 
 
 def _with_arrays(value: Input, name: str) -> Input:
     """Returns an input with arrays for tensors."""
-    fields = {field: _array(tensor, f'inputs["{name}"].{field}') for field, tensor in _fields(value).items()}
-    if isinstance(value, Measure) and isinstance(value.sizes, torch.Tensor):
-        fields["sizes"] = value.sizes.cpu().numpy()
-    if isinstance(value, Measure | Gaussian):
-        return replace(value, **fields)
-    return fields.get("points", value)
-
-
-def _array(value: Any, path: str) -> Any:
-    if not isinstance(value, torch.Tensor):
+    path = f'inputs["{name}"]'
+    if isinstance(value, torch.Tensor):
+        return _array(value, f"{path}.points")
+    if not isinstance(value, Measure | Gaussian | Prior | ConeCriticState):
         return value
-    if value.dtype not in (torch.float32, torch.float64):
+    tensors = {field.name: getattr(value, field.name) for field in fields(value)}
+    tensors = {field: tensor for field, tensor in tensors.items() if isinstance(tensor, torch.Tensor)}
+    for field, tensor in tensors.items():
+        if isinstance(value, Prior | ConeCriticState) and tensor.requires_grad:
+            raise InvalidArgumentError(f"{path}.{field}", "has no gradient: want a tensor without, as after .detach()")
+    return replace(value, **{field: _array(tensor, f"{path}.{field}") for field, tensor in tensors.items()})
+
+
+def _array(value: torch.Tensor, path: str) -> Any:
+    if value.dtype not in (torch.float32, torch.float64) and not path.endswith(".sizes"):
         raise InvalidArgumentError(path, f"is {value.dtype}, want torch.float32 or torch.float64: use .float() before")
     return value.detach().cpu().numpy()
