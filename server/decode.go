@@ -81,6 +81,8 @@ func decodeSinkhorn(path string, s *kantorv1.SinkhornDivergence) (losses.Loss, e
 		Target:        orDefault(s.GetTarget(), "target"),
 		MaxIterations: int(s.GetMaxIterations()),
 		Scaling:       s.Scaling,
+		SecondSource:  s.GetSecondSource(),
+		SecondTarget:  s.GetSecondTarget(),
 
 		WithoutInterval: s.GetWithoutInterval(),
 	}
@@ -117,6 +119,8 @@ func decodeSinkhorn(path string, s *kantorv1.SinkhornDivergence) (losses.Loss, e
 		d.Debias = sinkhorn.Self
 	case kantorv1.Debias_DEBIAS_NONE:
 		d.Debias = sinkhorn.None
+	case kantorv1.Debias_DEBIAS_SPLIT:
+		d.Debias = sinkhorn.Split
 	default:
 		return nil, badf(path+".debias", "is %d, want a value of kantor.v1.Debias", s.GetDebias())
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 
 	"gonum.org/v1/gonum/floats"
 
@@ -26,15 +25,15 @@ const GradientDiffers = "GRADIENT_DIFFERS"
 // solveGeomLoss runs the schedule of SamplesLoss and forms its value: <a, f_ab - f_aa> + <b, g_ab - g_bb> from the potentials after the last step. Its
 // gradient flows through that step alone, with the potentials before it held fixed.
 func (p *problem) solveGeomLoss(ctx context.Context, want losses.Want) (losses.TermResult, error) {
-	annealed, err := entropic.Annealing{Problem: p.cross, Blur: p.blur, Scaling: p.scaling, Debias: p.debias, Measure: p.withoutInterval}.Run(ctx)
+	annealed, err := entropic.Annealing{Problem: p.cross, Blur: p.blur, Scaling: p.scaling, Debias: p.debias == Self, Measure: p.withoutInterval}.Run(ctx)
 	if err != nil {
 		return losses.TermResult{}, err
 	}
-	cross, selves, err := p.boundAnnealed(ctx, annealed)
+	all, err := p.boundAnnealed(ctx, annealed)
 	if err != nil {
 		return losses.TermResult{}, err
 	}
-	result := p.result(cross, selves)
+	result := p.result(all)
 	outcome := &result.Outcomes[0]
 	outcome.Value = p.pair(p.cross.A, annealed.F, annealed.SelfF) + p.pair(p.cross.B, annealed.G, annealed.SelfG)
 	if outcome.Interval != nil {
@@ -46,7 +45,7 @@ func (p *problem) solveGeomLoss(ctx context.Context, want losses.Want) (losses.T
 			(p.cross.Rho+p.cross.Epsilon/2)/(p.cross.Rho+p.cross.Epsilon))})
 	}
 	if want.Extras["potentials"] {
-		result.Extras = map[string]losses.Extra{"potentials": p.potentials(cross, selves)}
+		result.Extras = map[string]losses.Extra{"potentials": p.potentials(all)}
 	}
 	result.Gradients, err = p.annealedGradients(ctx, want, annealed)
 	return result, err
@@ -56,45 +55,43 @@ func (p *problem) solveGeomLoss(ctx context.Context, want losses.Want) (losses.T
 func (p *problem) annealedGradients(ctx context.Context, want losses.Want, annealed *entropic.Annealed) (map[losses.Ref][]float64, error) {
 	out := map[losses.Ref][]float64{}
 	for i, s := range []struct {
-		x, y    *losses.Cloud
-		f, self []float64
-	}{{p.cross.A, p.cross.B, annealed.F, annealed.SelfF}, {p.cross.B, p.cross.A, annealed.G, annealed.SelfG}} {
+		x, y       *losses.Cloud
+		potentials []counted
+	}{
+		{p.cross.A, p.cross.B, []counted{{annealed.F, 1}, {annealed.SelfF, -1}}},
+		{p.cross.B, p.cross.A, []counted{{annealed.G, 1}, {annealed.SelfG, -1}}},
+	} {
 		if ref := (losses.Ref{Input: s.x.Name, Field: "points"}); want.Gradients[ref] {
 			g := make([]float64, s.x.N*s.x.D)
 			if err := annealed.AddPointGradient(ctx, g, i == 1, p.scale); err != nil {
 				return nil, err
 			}
-			accumulate(out, ref, g)
+			p.accumulate(out, ref, i, 1, g, s.x.D)
 		}
 		if ref := (losses.Ref{Input: s.x.Name, Field: "weights"}); want.Gradients[ref] {
-			g := slices.Clone(s.f)
-			p.ofPotentials(g, s.self, s.x, s.y)
-			accumulate(out, ref, g)
+			p.accumulate(out, ref, i, 1, p.ofPotentials(s.x, s.y.Mass, s.potentials), 1)
 		}
 	}
 	return out, nil
 }
 
 // boundAnnealed measures what the schedule did not: marginal errors and bounds, or without an interval nothing.
-func (p *problem) boundAnnealed(ctx context.Context, annealed *entropic.Annealed) (cross *solved, selves []*solved, err error) {
-	measure := func(a, b *losses.Cloud, f, g []float64) *solved {
-		problem := p.cross
-		problem.A, problem.B = a, b
-		s := &solved{Problem: problem, Solution: &entropic.Solution{F: f, G: g, Iterations: annealed.Iterations, MarginalError: annealed.MarginalError,
-			Strategy: annealed.Strategy()}}
-		if err == nil && !p.withoutInterval {
-			s.Bounds, s.MarginalError, err = entropic.Measure(ctx, problem, s.Solution, p.options.Tolerance)
+func (p *problem) boundAnnealed(ctx context.Context, annealed *entropic.Annealed) ([]*solved, error) {
+	all := p.problems()
+	for i, potentials := range [][2][]float64{{annealed.F, annealed.G}, {annealed.SelfF, annealed.SelfF}, {annealed.SelfG, annealed.SelfG}}[:len(all)] {
+		s := all[i]
+		s.Solution = &entropic.Solution{F: potentials[0], G: potentials[1], Iterations: annealed.Iterations, MarginalError: annealed.MarginalError,
+			Strategy: annealed.Strategy()}
+		if !p.withoutInterval {
+			var err error
+			if s.Bounds, s.MarginalError, err = entropic.Measure(ctx, s.Problem, s.Solution, p.options.Tolerance); err != nil {
+				return nil, err
+			}
 			s.MarginalError = entropic.Saturated(s.MarginalError)
 		}
 		s.Converged = s.MarginalError <= p.options.Tolerance
-		return s
 	}
-	a, b := p.cross.A, p.cross.B
-	cross = measure(a, b, annealed.F, annealed.G)
-	if p.debias {
-		selves = []*solved{measure(a, a, annealed.SelfF, annealed.SelfF), measure(b, b, annealed.SelfG, annealed.SelfG)}
-	}
-	return cross, selves, err
+	return all, nil
 }
 
 // pair is one side of SamplesLoss's value: <w, f - self>, or with ρ  (ρ+½ε) <w, e^{-self/ρ} - e^{-f/ρ}>, and without self terms <w,f>, or

@@ -20,17 +20,23 @@ func storeNothing(t *testing.T) {
 // One after the other, problems add their gradients to one array: it gets every part once, with its sign.
 func TestProblemsOneByOneGiveTheGradientsOfProblemsAtOnce(t *testing.T) {
 	r := losstest.Random(31)
-	in := losses.Inputs{
+	weighted := losses.Inputs{
 		"x": &losses.Measure{Points: losstest.Normal(r, 60, 3, 1, 0), Weights: losstest.Weights(r, 60, 1)},
 		"y": &losses.Measure{Points: losstest.Normal(r, 50, 3, 0.7, 0.5), Weights: losstest.Weights(r, 50, 1)},
 	}
+	uniform := only(fourBatches(32, 60, 3), "x", "y")
 	gap := 1e-12
 	for name, change := range map[string]func(*sinkhorn.Divergence){
 		"to a tolerance": precise(0.25),
 		"to a gap":       func(d *sinkhorn.Divergence) { d.Gap = &gap },
 		"without selves": func(d *sinkhorn.Divergence) { precise(0.25)(d); d.Debias = sinkhorn.None },
+		"of halves":      func(d *sinkhorn.Divergence) { precise(0.25)(d); d.Debias = sinkhorn.Split },
 	} {
 		t.Run(name, func(t *testing.T) {
+			in := weighted
+			if name == "of halves" {
+				in = uniform
+			}
 			gradients := []string{"x.points", "y.points", "x.weights"}
 			atOnce := losstest.Evaluate(t, divergence(change), in, gradients...)
 			storeNothing(t)

@@ -5,45 +5,64 @@ import (
 	"fmt"
 	"math"
 
-	"gonum.org/v1/gonum/floats"
-
 	"kantor/losses"
 	"kantor/losses/internal/entropic"
 	"kantor/losses/internal/memory"
 	"kantor/losses/internal/parallel"
+	"kantor/losses/internal/split"
 )
 
 // problem is a divergence bound to its clouds, in units of the solver's cost; scale takes values, temperatures and gradients back to the caller's.
 type problem struct {
-	cross   entropic.Problem
-	debias  bool
+	cross   entropic.Problem // between source and target as they are
+	debias  Debias
+	batches []split.Half // source and target, or their halves
+	pairs   []split.Pair // which of them transport is between, and how often it counts; the first is one of source and target
 	options entropic.Options
 	scale   float64
 	gap     float64 // 0: the options' tolerance decides
 
-	withoutInterval bool
+	withoutInterval  bool
+	givenTemperature bool // by the caller, not the default
 
 	// Of the GeomLoss profile.
 	geomLoss      bool
 	blur, scaling float64
 }
 
-// solved is one of the up to three transport problems with its solution.
+// solved is one of the up to six transport problems with its solution.
 type solved struct {
 	entropic.Problem
+	pair split.Pair
 	path *entropic.Path // nil: the potentials came from elsewhere
 	*entropic.Solution
 	entropic.Bounds
-	points [2][]float64 // what it adds to the gradients in the points of source and target; nil: nothing, not wanted, or in the cross problem's
+	points [2][]float64 // what it adds to the gradients in the points of A and B; nil: nothing, not wanted, or in that of another problem
 }
+
+// self reports whether it is of a batch against itself.
+func (s *solved) self() bool { return s.pair.A == s.pair.B }
+
+// without subtracts nothing, each subtracts half of each measure against itself.
+var (
+	without = []split.Pair{{A: 0, B: 1, Share: 1}}
+	each    = []split.Pair{{A: 0, B: 1, Share: 1}, {A: 0, B: 0, Share: -0.5}, {A: 1, B: 1, Share: -0.5}}
+)
 
 // Work implements [losses.Problem]. A self problem takes few iterations, so its pairs count but not its own limit.
 func (p *problem) Work() losses.Work {
-	n, m := float64(p.cross.A.N), float64(p.cross.B.N)
-	w := losses.Work{Pairs: n * m, Iterations: p.options.MaxIterations, Bytes: p.stored() + int64(8*(n+m)*float64(p.cross.A.D+40))}
-	if p.debias {
-		w.Pairs += n*n + m*m
+	w := losses.Work{Iterations: p.options.MaxIterations}
+	rows := float64(p.cross.A.N + p.cross.B.N)
+	if p.debias == Split {
+		rows = 0
 	}
+	for _, s := range p.problems() {
+		w.Pairs += float64(s.A.N) * float64(s.B.N)
+		if p.debias == Split {
+			rows += float64(s.A.N + s.B.N)
+		}
+	}
+	w.Bytes = p.stored() + int64(8*rows*float64(p.cross.A.D+40))
 	return w
 }
 
@@ -66,24 +85,21 @@ func (p *problem) Solve(ctx context.Context, want losses.Want) (losses.TermResul
 	if err := p.solve(ctx, want, all); err != nil {
 		return losses.TermResult{}, err
 	}
-	cross, selves := all[0], all[1:]
-	result := p.result(cross, selves)
+	result := p.result(all)
+	result.Warnings = append(result.Warnings, p.advice(want)...)
 	if want.Extras["potentials"] {
-		result.Extras = map[string]losses.Extra{"potentials": p.potentials(cross, selves)}
+		result.Extras = map[string]losses.Extra{"potentials": p.potentials(all)}
 	}
-	result.Gradients, err = p.gradients(ctx, want, cross, selves)
+	result.Gradients, err = p.gradients(ctx, want, all)
 	return result, err
 }
 
-// problems are the cross problem and, with self terms, those of source and target.
+// problems are the transport problems that the divergence is made of.
 func (p *problem) problems() []*solved {
-	all := []*solved{{Problem: p.cross}}
-	if p.debias {
-		for _, c := range []*losses.Cloud{p.cross.A, p.cross.B} {
-			self := p.cross
-			self.A, self.B = c, c
-			all = append(all, &solved{Problem: self})
-		}
+	all := make([]*solved, len(p.pairs))
+	for i, pair := range p.pairs {
+		all[i] = &solved{Problem: p.cross, pair: pair}
+		all[i].A, all[i].B = p.batches[pair.A].Cloud, p.batches[pair.B].Cloud
 	}
 	return all
 }
@@ -91,11 +107,11 @@ func (p *problem) problems() []*solved {
 // stored is how many bytes of pairs are stored while the problem is solved.
 func (p *problem) stored() int64 {
 	if p.geomLoss {
-		return entropic.Annealing{Problem: p.cross, Debias: p.debias}.Stored()
+		return entropic.Annealing{Problem: p.cross, Debias: p.debias == Self}.Stored()
 	}
 	total := int64(0)
-	for i, s := range p.problems() {
-		total += s.Stored(p.options.Tolerance, i > 0)
+	for _, s := range p.problems() {
+		total += s.Stored(p.options.Tolerance, s.self())
 	}
 	return total
 }
@@ -137,7 +153,7 @@ func (p *problem) solve(ctx context.Context, want losses.Want, all []*solved) er
 	return p.each(ctx, all, func(i int) error {
 		s := all[i]
 		defer s.release()
-		if err := p.iterate(ctx, s, i > 0, p.options); err != nil {
+		if err := p.iterate(ctx, s, p.options); err != nil {
 			return err
 		}
 		return p.differentiate(ctx, want, all, i)
@@ -148,12 +164,12 @@ func (p *problem) solve(ctx context.Context, want losses.Want, all []*solved) er
 func (p *problem) narrow(ctx context.Context, want losses.Want, all []*solved) error {
 	o := entropic.Options{Tolerance: firstTolerance, MaxIterations: p.options.MaxIterations}
 	for {
-		err := p.each(ctx, all, func(i int) error { return p.iterate(ctx, all[i], i > 0, o) })
+		err := p.each(ctx, all, func(i int) error { return p.iterate(ctx, all[i], o) })
 		if err != nil {
 			return err
 		}
-		lower, upper, value := p.combine(all[0], all[1:])
-		interval := entropic.Widen(lower, upper, all[0].Upper, value)
+		lower, upper, value, size := p.combine(all)
+		interval := entropic.Widen(lower, upper, size, value)
 		narrow := interval.Upper-interval.Lower <= p.gap*math.Abs(value)
 		exhausted := all[0].Iterations >= o.MaxIterations || o.Tolerance < lastTolerance
 		if narrow || exhausted {
@@ -167,15 +183,15 @@ func (p *problem) narrow(ctx context.Context, want losses.Want, all []*solved) e
 }
 
 // iterate solves one problem, further if it was solved before, and evaluates it.
-func (p *problem) iterate(ctx context.Context, s *solved, self bool, o entropic.Options) (err error) {
+func (p *problem) iterate(ctx context.Context, s *solved, o entropic.Options) (err error) {
 	switch {
 	case s.path != nil:
-	case self:
+	case s.self():
 		s.path = entropic.NewSelfPath(s.Problem, p.options.Tolerance)
 	default:
 		s.path = entropic.NewPath(s.Problem, p.options.Tolerance)
 	}
-	if self {
+	if s.self() {
 		s.Solution, err = s.path.SolveSelf(ctx, o)
 	} else {
 		s.Solution, err = s.path.SolveCross(ctx, o)
@@ -191,39 +207,48 @@ func (p *problem) iterate(ctx context.Context, s *solved, self bool, o entropic.
 	return err
 }
 
-// combine is S from the problems' values and its bounds: S lies in [L_ab - ½(U_aa+U_bb), U_ab - ½(L_aa+L_bb)], unbalanced with ½ε(m_a-m_b)² added.
-func (p *problem) combine(cross *solved, selves []*solved) (lower, upper, value float64) {
-	value, lower, upper = cross.Value, cross.Lower, cross.Upper
-	for _, s := range selves {
-		value -= s.Value / 2
-		lower -= s.Upper / 2
-		upper -= s.Lower / 2
+// combine is the divergence from the problems' values and its bounds: S lies in [L_ab - ½(U_aa+U_bb), U_ab - ½(L_aa+L_bb)], unbalanced with ½ε(m_a-m_b)²
+// added, and the same with the shares of split batches. Size is what its rounding is relative to.
+func (p *problem) combine(all []*solved) (lower, upper, value, size float64) {
+	for _, s := range all {
+		share := s.pair.Share
+		value += share * s.Value
+		size += math.Abs(share) * max(math.Abs(s.Lower), math.Abs(s.Upper))
+		if share > 0 {
+			lower += share * s.Lower
+			upper += share * s.Upper
+		} else {
+			lower += share * s.Upper
+			upper += share * s.Lower
+		}
 	}
-	if p.debias && p.cross.Rho > 0 {
+	if p.debias == Self && p.cross.Rho > 0 {
 		masses := p.cross.A.Mass - p.cross.B.Mass
 		rest := p.cross.Epsilon / 2 * masses * masses
 		value, lower, upper = value+rest, lower+rest, upper+rest
 	}
-	return lower, upper, value
+	return lower, upper, value, size
 }
 
 // result is the outcome and its warnings, in the caller's units.
-func (p *problem) result(cross *solved, selves []*solved) losses.TermResult {
-	lower, upper, value := p.combine(cross, selves)
-	solve := losses.Solve{Converged: cross.Converged, Iterations: cross.Iterations, MarginalError: cross.MarginalError,
-		Epsilon: p.scale * p.cross.Epsilon, Strategy: cross.Strategy}
-	valid := cross.Valid
-	for _, s := range selves {
+func (p *problem) result(all []*solved) losses.TermResult {
+	lower, upper, value, size := p.combine(all)
+	solve := losses.Solve{Converged: true, Epsilon: p.scale * p.cross.Epsilon, Strategy: all[0].Strategy}
+	valid := true
+	for _, s := range all {
 		valid = valid && s.Valid
 		solve.Converged = solve.Converged && s.Converged
 		solve.MarginalError = max(solve.MarginalError, s.MarginalError)
+		if s.pair.Share > 0 {
+			solve.Iterations = max(solve.Iterations, s.Iterations)
+		}
 	}
 	outcome := losses.Outcome{Value: p.scale * value, Solve: &solve}
 	result := losses.TermResult{}
 	switch {
 	case p.withoutInterval:
 	case valid:
-		outcome.Interval = entropic.Widen(p.scale*lower, p.scale*upper, p.scale*cross.Upper, outcome.Value)
+		outcome.Interval = entropic.Widen(p.scale*lower, p.scale*upper, p.scale*size, outcome.Value)
 	default:
 		result.Warnings = append(result.Warnings, entropic.NoInterval)
 	}
@@ -241,20 +266,4 @@ func (p *problem) notConverged(s losses.Solve, width, value float64) string {
 	}
 	return fmt.Sprintf("the marginal error is %.2g after %d iterations, tolerance %.2g: raise max_iterations, the tolerance or the blur",
 		s.MarginalError, s.Iterations, p.options.Tolerance)
-}
-
-// potentials returns copies in the caller's units, those of a balanced cross problem with equal means.
-func (p *problem) potentials(cross *solved, selves []*solved) *losses.Potentials {
-	scaled := func(x []float64) []float64 { return floats.ScaleTo(make([]float64, len(x)), p.scale, x) }
-	out := &losses.Potentials{Gauge: losses.NoGauge, Source: scaled(cross.F), Target: scaled(cross.G)}
-	if a, b := p.cross.A, p.cross.B; p.cross.Rho == 0 {
-		out.Gauge = losses.EqualMeans
-		shift := (floats.Dot(b.W, out.Target)/b.Mass - floats.Dot(a.W, out.Source)/a.Mass) / 2
-		floats.AddConst(shift, out.Source)
-		floats.AddConst(-shift, out.Target)
-	}
-	if len(selves) > 0 {
-		out.SourceSelf, out.TargetSelf = scaled(selves[0].F), scaled(selves[1].F)
-	}
-	return out
 }

@@ -238,7 +238,7 @@ func (p randomProblem) checkFinite(t *rapid.T, result *losses.Result) {
 // held is a gradient but for what is -Inf at points without weight in an unbalanced problem: nothing holds their potential, and e^{-f/ρ} may be larger than any
 // number.
 func (p randomProblem) held(ref losses.Ref, g losses.Array) []float64 {
-	values, weights := g.Float64s(), p.inputs()[ref.Input].(*losses.Measure).Weights
+	values, weights := g.Float64s(), map[string]*losses.Measure{"x": p.x, "y": p.y}[strings.TrimSuffix(ref.Input, "2")].Weights
 	if ref.Field == "points" || weights == nil || p.loss.Rho == nil {
 		return values
 	}
@@ -332,7 +332,7 @@ func (p randomProblem) converged(t *rapid.T, in losses.Inputs) *losses.Result {
 // taken is the rows of a in the given order.
 func taken(a losses.Array, order []int) losses.Array {
 	row := a.Len() / a.Shape[0]
-	out := losses.Array{Shape: a.Shape}
+	out := losses.Array{Shape: slices.Concat([]int{len(order)}, a.Shape[1:])}
 	for _, i := range order {
 		lo, hi := i*row, (i+1)*row
 		out.F32 = append(out.F32, a.F32[min(lo, len(a.F32)):min(hi, len(a.F32))]...)

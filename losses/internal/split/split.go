@@ -174,7 +174,7 @@ func (h Half) AddRows(dst []float64, scale float64, of []float64, width int) {
 		}
 		to, from := dst[row*width:][:width], of[i*width:][:width]
 		for k, v := range from {
-			to[k] += scale * v
+			to[k] += float64(scale * v)
 		}
 	}
 }
