@@ -64,6 +64,10 @@ const (
 	NotConverged        = "NOT_CONVERGED"
 	IntervalUnavailable = "INTERVAL_UNAVAILABLE"
 	InfiniteValue       = "INFINITE_VALUE"
+	// SelfShrinks says that self terms of batches of this size favour a source that is narrower than the target.
+	SelfShrinks = "SELF_SHRINKS"
+	// BlurLarge says that the temperature hides differences in variance.
+	BlurLarge = "BLUR_LARGE"
 )
 
 // Extra is something that a term returns on request: *[Array], of the same shape in all problems of a batch, *[Potentials], *[Plan], *[Measure] or

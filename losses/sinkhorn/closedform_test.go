@@ -36,7 +36,7 @@ func contains(t *testing.T, name string, o losses.Outcome, exact float64) {
 }
 
 // T1: between two Diracs there is one plan, so every ε gives the cost, where KL is infinite.
-func TestDiracs(t *testing.T) {
+func TestT1Diracs(t *testing.T) {
 	for _, tt := range []struct {
 		cost     losses.Cost
 		value    float64
@@ -70,7 +70,7 @@ func TestDiracs(t *testing.T) {
 
 // T8: S of a translated measure is the cost of the translation, for every ε. The points and the shift are dyadic, so the translated points are exact and
 // so is the value; the interval holds it however early the iteration stops.
-func TestTranslation(t *testing.T) {
+func TestT8Translation(t *testing.T) {
 	r := losstest.Random(1)
 	const n, d = 40, 3
 	x := losstest.Normal(r, n, d, 1, 0)
@@ -174,7 +174,7 @@ func permute(n int, visit func([]int)) {
 
 // T11: entropic transport between Gaussians on the line in closed form (Janati, Muzellec, Peyré, Cuturi 2020, theorem 1). A grid of step h over 8 standard
 // deviations replaces the integrals by the trapezoidal rule, whose error for such densities, exp(-2π²σ²/h²), is far below rounding.
-func TestGaussiansOnAGrid(t *testing.T) {
+func TestT11GaussiansOnAGrid(t *testing.T) {
 	for _, tt := range []struct{ m1, v1, m2, v2, epsilon, want float64 }{
 		{0, 1, 1, 0.25, 0.5, 0.612345854317947},
 		{0, 0.25, 0, 1, 0.1, 0.124381288080790},
@@ -220,7 +220,7 @@ func gaussianGrid(mean, variance float64) *losses.Measure {
 
 // T3: the same weights on other labels. KL cannot tell these apart; transport can. W2² is met from above by entropic transport, which exceeds it by no more
 // than ε times the entropy of a plan, at most log 3 + log 3.
-func TestLabelsMatter(t *testing.T) {
+func TestT3LabelsMatter(t *testing.T) {
 	p, q := []float64{0.5, 0.5, 0}, []float64{0.25, 0.25, 0.5}
 	for _, tt := range []struct {
 		labels []float64

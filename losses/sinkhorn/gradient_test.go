@@ -49,7 +49,8 @@ func floor(w []float64) float64 {
 	return least
 }
 
-func TestGradientsByFiniteDifferences(t *testing.T) {
+// T14: every gradient by differences.
+func TestT14GradientsByFiniteDifferences(t *testing.T) {
 	zeros := pair(23, 9, 8, 2, 1)
 	w := zeros["x"].(*losses.Measure).Weights.F64
 	w[3] += w[2]
@@ -98,7 +99,7 @@ func TestCoincidentPointsEuclidean(t *testing.T) {
 }
 
 // T14: for C = ½d² the gradients in the source points sum to mean(x) - mean(y), times the mass.
-func TestGradientsSumToTheDifferenceOfMeans(t *testing.T) {
+func TestT14GradientsSumToTheDifferenceOfMeans(t *testing.T) {
 	for _, debias := range []sinkhorn.Debias{sinkhorn.Self, sinkhorn.None} {
 		in := pair(30, 25, 35, 4, 2)
 		d := divergence(precise(0.5))

@@ -46,7 +46,8 @@ func TestUnbalancedDiracs(t *testing.T) {
 	}
 }
 
-func TestUnbalancedGradientsByFiniteDifferences(t *testing.T) {
+// T14, unbalanced.
+func TestT14UnbalancedGradientsByFiniteDifferences(t *testing.T) {
 	r := losstest.Random(12)
 	in := unequal(50, 8, 9, 2)
 	zero := in["x"].(*losses.Measure).Weights.F64
