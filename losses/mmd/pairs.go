@@ -1,0 +1,244 @@
+package mmd
+
+import (
+	"context"
+	"sync"
+
+	"kantor/losses/internal/parallel"
+	"kantor/losses/internal/vec"
+)
+
+// nearPart is the distance, relative to the radius of the clouds, up to which the gradient of a kernel that is not smooth at 0 is taken from the difference
+// of two points: farther apart, the difference of two sums loses no more than its inverse in digits.
+const nearPart = 1.0 / (1 << 10)
+
+// pairs are sums over the pairs of two clouds, or of one with itself, a point with itself left out. Their factors in [radial] are left out too.
+type pairs struct {
+	radial
+	x, y *side
+	self bool // y is x
+	near float64
+	// What is wanted beside the sums of x: those of y, and gradients in both. A cloud with itself has all of its own in x.
+	sumsOfY, inX, inY bool
+
+	sumX, sumY   []float64 // Σ_j w_j k_ij and Σ_i w_i k_ij
+	pullX, pullY []float64 // the same of t; nil: no gradients are wanted
+	imageX       []float64 // [·,wide], Σ_j w_j g_ij y_j
+	imageY       []float64 // [blocks,d,block], Σ_i w_i g_ij x_i
+}
+
+func newPairs(k radial, x, y *side, sumsOfY, inX, inY bool) *pairs {
+	p := &pairs{radial: k, x: x, y: y, self: x == y, near: nearPart * max(x.radius, y.radius), sumsOfY: sumsOfY, inX: inX, inY: inY}
+	p.sumX = make([]float64, len(x.w))
+	if inX {
+		p.pullX, p.imageX = make([]float64, len(x.w)), make([]float64, len(x.w)*x.wide)
+	}
+	if p.self {
+		p.sumsOfY, p.inY = true, inX
+		p.sumY, p.pullY = p.sumX, p.pullX
+	} else {
+		p.sumY = make([]float64, len(y.w))
+		if inY {
+			p.pullY = make([]float64, len(y.w))
+		}
+	}
+	if p.inY {
+		p.imageY = make([]float64, len(y.w)*y.d)
+	}
+	return p
+}
+
+// bytes is about what newPairs and two sides take.
+func bytes(n, m, d int) int64 { return 8 * int64(n+m) * int64(12*d+64) }
+
+// compute takes the sums of all pairs in rounds. In a round no two tiles share a block of the same side, so that they write to different sums; in the order of
+// the rounds the sums are the same whatever the threads, and nothing is kept of pairs. The error is the context's.
+func compute(ctx context.Context, all ...*pairs) error {
+	count, rounds := 0, 0
+	for _, p := range all {
+		count += p.x.blocks
+		rounds = max(rounds, p.x.blocks, p.y.blocks)
+	}
+	round := 0
+	loop := parallel.NewLoop(count, func(at int, gate *parallel.Gate) {
+		for _, p := range all {
+			if at < p.x.blocks {
+				if j, ok := p.partner(at, round); ok {
+					p.tile(at, j, gate)
+				}
+				return
+			}
+			at -= p.x.blocks
+		}
+	})
+	for ; round < rounds; round++ {
+		if err := loop.Run(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// partner is the block of y that block i of x meets in a round: every pair of blocks meets once. A block of a cloud with itself meets those from itself on:
+// in round r those meet whose numbers sum to r, up to a multiple of their count.
+func (p *pairs) partner(i, round int) (j int, ok bool) {
+	if p.self {
+		j = ((round-i)%p.x.blocks + p.x.blocks) % p.x.blocks
+		return j, round < p.x.blocks && j >= i
+	}
+	rounds := max(p.x.blocks, p.y.blocks)
+	j = (i + round) % rounds
+	return j, round < rounds && j < p.y.blocks
+}
+
+// scratch is room for the strips of one tile.
+type scratch struct {
+	k, t, g [stripRows * block]float64
+	hits    [stripRows * block]int32
+	unit    []float64
+	sums    [stripRows]float64
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// tile adds the pairs of block i of x and block j of y.
+func (p *pairs) tile(i, j int, gate *parallel.Gate) {
+	room := scratches.Get().(*scratch)
+	defer scratches.Put(room)
+	cols, done := p.y.columns(j), 0
+	for lo := i * block; lo < p.x.end(i); lo += stripRows {
+		hi := min(p.x.end(i), lo+stripRows)
+		if done += (hi - lo) * cols * (p.x.d + 16) / 2; done > parallel.TileCost && lo > i*block {
+			if !gate.Open() {
+				return
+			}
+			done = 0
+		}
+		p.strip(room, lo, hi, j)
+	}
+}
+
+// strip adds the pairs of the rows lo..hi of x and block j of y.
+func (p *pairs) strip(room *scratch, lo, hi, j int) {
+	x, y, d := p.x, p.y, p.x.d
+	from, rows := j*block, hi-lo
+	s := &strip{rows: rows, cols: y.columns(j), near: p.near, rx: x.squares[lo:hi], ry: y.squares[from:], k: room.k[:], hits: room.hits[:0]}
+	if p.inX || p.inY {
+		s.t, s.g = room.t[:], room.t[:]
+		if p.two {
+			s.g = room.g[:]
+		}
+	}
+	vec.Costs(s.k, block, p.cost, x.x[lo*d:hi*d], rows, d, y.packed[j*block*d:(j+1)*block*d], block, s.cols)
+	p.fill(s)
+	diagonal := p.self && lo/block == j
+	if diagonal {
+		for i := range rows {
+			at := i*block + lo + i - from
+			s.k[at] = 0
+			if s.t != nil {
+				s.t[at], s.g[at] = 0, 0
+			}
+		}
+	}
+	p.addRows(room, s, lo, j)
+	if !diagonal {
+		p.addColumns(s, lo, j)
+	}
+	if p.tip != nil {
+		p.addNear(room, s, lo, j, diagonal)
+	}
+}
+
+// addRows adds what the columns are to the rows.
+func (p *pairs) addRows(room *scratch, s *strip, lo, j int) {
+	w := p.y.w[j*block : j*block+s.cols]
+	add := func(dst, matrix, w []float64, step int) {
+		sums := room.sums[:s.rows]
+		vec.DotRows(sums, matrix, block, w)
+		for i, v := range sums {
+			dst[i*step] += v
+		}
+	}
+	add(p.sumX[lo:], s.k, w, 1)
+	if !p.inX {
+		return
+	}
+	add(p.pullX[lo:], s.t, w, 1)
+	wide, image := p.x.wide, p.imageX[lo*p.x.wide:]
+	if p.y.images != nil {
+		vec.Images(image, wide, s.g, block, s.rows, p.y.images[j*block*wide:], wide, p.y.end(j)-j*block)
+		return
+	}
+	for k := range p.x.d {
+		add(image[k:], s.g, p.y.pulls[(j*p.y.d+k)*block:][:s.cols], wide)
+	}
+}
+
+// addColumns adds what the rows are to the columns.
+func (p *pairs) addColumns(s *strip, lo, j int) {
+	from, w := j*block, p.x.w[lo:lo+s.rows]
+	if p.sumsOfY {
+		vec.AddRows(p.sumY[from:from+s.cols], w, s.k, block)
+	}
+	if !p.inY {
+		return
+	}
+	vec.AddRows(p.pullY[from:from+s.cols], w, s.t, block)
+	at := p.x.place(lo)
+	for k := range p.x.d {
+		vec.AddRows(p.imageY[(j*p.y.d+k)*block:][:s.cols], p.x.pulls[at+k*block:][:s.rows], s.g, block)
+	}
+}
+
+// addGradientX adds scale·Σ_j w_j ∇₁k(x_i,y_j) for every point of x, times its factor: f of the point.
+func (p *pairs) addGradientX(dst []float64, scale float64, f []float64) {
+	x := p.x
+	for i := range x.n {
+		by := -scale * p.pull * f[i]
+		to, image := dst[i*x.d:(i+1)*x.d], p.imageX[i*x.wide:]
+		for k, v := range x.point(i) {
+			sum := image[k]
+			if p.self {
+				sum += p.imageY[x.place(i)+k*block]
+			}
+			to[k] += by * (v*p.pullX[i] - sum)
+		}
+	}
+}
+
+// addGradientY is the same for the points of y.
+func (p *pairs) addGradientY(dst []float64, scale float64, f []float64) {
+	y := p.y
+	for j := range y.n {
+		by := -scale * p.pull * f[j]
+		to, at := dst[j*y.d:(j+1)*y.d], y.place(j)
+		for k, v := range y.point(j) {
+			to[k] += by * (v*p.pullY[j] - p.imageY[at+k*block])
+		}
+	}
+}
+
+// addNear adds the gradients of near pairs from the differences of their points: a unit vector times t·d. Two points in the same place have none.
+func (p *pairs) addNear(room *scratch, s *strip, lo, j int, diagonal bool) {
+	x, y := p.x, p.y
+	for _, hit := range s.hits {
+		i, at := lo+int(hit)/block, j*block+int(hit)%block
+		if at >= y.n || diagonal && i == at {
+			continue
+		}
+		if len(room.unit) != x.d {
+			room.unit = make([]float64, x.d)
+		}
+		clear(room.unit)
+		vec.Distance.AddGradient(room.unit, p.tip(s.k[hit]), x.point(i), y.point(at))
+		for k, v := range room.unit {
+			if p.inX {
+				p.imageX[i*x.wide+k] -= y.w[at] * v
+			}
+			if p.inY && !diagonal {
+				p.imageY[y.place(at)+k*block] += x.w[i] * v
+			}
+		}
+	}
+}

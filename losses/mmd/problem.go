@@ -1,0 +1,212 @@
+package mmd
+
+import (
+	"context"
+
+	"kantor/losses"
+	"kantor/losses/internal/parallel"
+)
+
+// problem is a discrepancy bound to its clouds.
+type problem struct {
+	radial
+	kernel       Kernel
+	blur         float64
+	factor       float64 // of the convention
+	a, b         *losses.Cloud
+	selfA, selfB *self // without sums; b and selfB nil: N(0, I) itself
+}
+
+// wants are the gradients that are wanted of one cloud.
+type wants struct{ points, weights bool }
+
+func wantsOf(want losses.Want, c *losses.Cloud) wants {
+	if c == nil {
+		return wants{}
+	}
+	return wants{want.Gradients[losses.Ref{Input: c.Name, Field: "points"}], want.Gradients[losses.Ref{Input: c.Name, Field: "weights"}]}
+}
+
+// cross is what the pairs of both clouds come to.
+type cross struct {
+	meanX, meanY []float64                          // the kernel mean of b at the points of a, and of a at those of b; the second nil: not wanted
+	inX, inY     func(dst []float64, scale float64) // add scale times the gradient of m_a m_b E k(x,y) in the points
+	value        float64                            // m_a m_b E k(x,y)
+	selfB        float64                            // m_b² E k(y,y')
+}
+
+// Work implements [losses.Problem].
+func (p *problem) Work() losses.Work {
+	n := float64(p.a.N)
+	if p.b == nil {
+		return losses.Work{Pairs: n*n/2 + n, Iterations: 1, Bytes: bytes(p.a.N, 0, p.a.D)}
+	}
+	m := float64(p.b.N)
+	return losses.Work{Pairs: n*m + n*n/2 + m*m/2, Iterations: 1, Bytes: 2 * bytes(p.a.N, p.b.N, p.a.D)}
+}
+
+// Solve implements [losses.Problem].
+func (p *problem) Solve(ctx context.Context, want losses.Want) (losses.TermResult, error) {
+	run := *p // the problem itself stays as it was bound
+	selfA := *p.selfA
+	run.selfA = &selfA
+	var c cross
+	var pulls [2]*pairs
+	var err error
+	if p.b == nil {
+		c, pulls, err = run.againstNormal(ctx, want)
+	} else {
+		selfB := *p.selfB
+		run.selfB = &selfB
+		c, pulls, err = run.againstCloud(ctx, want)
+	}
+	if err != nil {
+		return losses.TermResult{}, err
+	}
+	var total sum
+	total.add(selfA.value())
+	total.add(c.selfB)
+	total.add(-2 * c.value)
+	result := losses.TermResult{Outcomes: []losses.Outcome{{Value: p.factor * total.value()}}, Gradients: run.gradients(want, c, pulls)}
+	if want.Extras["witness"] {
+		witness := make([]float64, p.a.N)
+		for i, w := range p.a.W {
+			witness[i] = selfA.sums[i] + w*p.atZero - c.meanX[i]
+		}
+		array := losses.NewArray(witness, p.a.N)
+		result.Extras = map[string]losses.Extra{"witness": &array}
+	}
+	return result, nil
+}
+
+// againstCloud computes all pairs of both clouds. It sets the sums of both statistics.
+func (p *problem) againstCloud(ctx context.Context, want losses.Want) (cross, [2]*pairs, error) {
+	inA, inB := wantsOf(want, p.a), wantsOf(want, p.b)
+	aa := pairsOf(p.radial, p.a, inA.points)
+	bb := pairsOf(p.radial, p.b, inB.points)
+	origin := frameOf(p.a, p.b)
+	gradients := inA.points || inB.points
+	ab := newPairs(p.radial, newSide(p.a, origin, gradients), newSide(p.b, origin, gradients), inB.weights, inA.points, inB.points)
+	if err := compute(ctx, aa, bb, ab); err != nil {
+		return cross{}, [2]*pairs{}, err
+	}
+	p.selfA.set(aa.sumX, p.value)
+	p.selfB.set(bb.sumX, p.value)
+	c := cross{meanX: scaled(ab.sumX[:p.a.N], p.value), selfB: p.selfB.value()}
+	c.value = weighted(p.a.W, c.meanX)
+	if inB.weights {
+		c.meanY = scaled(ab.sumY[:p.b.N], p.value)
+	}
+	c.inX = func(dst []float64, scale float64) { ab.addGradientX(dst, scale, p.a.W) }
+	c.inY = func(dst []float64, scale float64) { ab.addGradientY(dst, scale, p.b.W) }
+	return c, [2]*pairs{aa, bb}, nil
+}
+
+// pairsOf are those of a cloud with itself, taken relative to an origin of its own.
+func pairsOf(k radial, c *losses.Cloud, gradient bool) *pairs {
+	s := newSide(c, frameOf(c), gradient)
+	return newPairs(k, s, s, true, gradient, gradient)
+}
+
+func scaled(v []float64, by float64) []float64 {
+	for i := range v {
+		v[i] *= by
+	}
+	return v
+}
+
+// againstNormal computes the pairs of the source and the means of N(0, I) at its points, of the source's mass.
+func (p *problem) againstNormal(ctx context.Context, want losses.Want) (cross, [2]*pairs, error) {
+	inA := wantsOf(want, p.a)
+	aa := pairsOf(p.radial, p.a, inA.points)
+	if err := compute(ctx, aa); err != nil {
+		return cross{}, [2]*pairs{}, err
+	}
+	p.selfA.set(aa.sumX, p.value)
+	n, d := p.a.N, p.a.D
+	squares, largest := make([]float64, n), 0.0
+	for i := range squares {
+		for _, v := range p.a.X[i*d : (i+1)*d] {
+			squares[i] += v * v
+		}
+		largest = max(largest, squares[i])
+	}
+	mean := normalMeanOf(p.kernel, p.blur, d, largest)
+	means, slopes := make([]float64, n), make([]float64, n)
+	err := parallel.Rows(ctx, n, mean.cost(largest), func(lo, hi int, _ *parallel.Gate) {
+		for i := lo; i < hi; i++ {
+			means[i], slopes[i] = mean.at(squares[i])
+			means[i] *= p.a.Mass
+		}
+	})
+	c := cross{meanX: means, value: weighted(p.a.W, means), selfB: p.a.Mass * p.a.Mass * mean.self()}
+	c.inX = func(dst []float64, scale float64) {
+		for i, w := range p.a.W {
+			by := -scale * p.a.Mass * w * slopes[i]
+			for k, v := range p.a.X[i*d : (i+1)*d] {
+				dst[i*d+k] += by * v
+			}
+		}
+	}
+	return c, [2]*pairs{aa, nil}, err
+}
+
+// gradients are those of the value. An input that is both source and target gets the sum.
+func (p *problem) gradients(want losses.Want, c cross, pulls [2]*pairs) map[losses.Ref][]float64 {
+	out := map[losses.Ref][]float64{}
+	add := func(cloud *losses.Cloud, field string, gradient []float64) {
+		ref := losses.Ref{Input: cloud.Name, Field: field}
+		if out[ref] == nil {
+			out[ref] = gradient
+			return
+		}
+		for i, v := range gradient {
+			out[ref][i] += v
+		}
+	}
+	for i, side := range []struct {
+		*self
+		mean   []float64
+		points func(dst []float64, scale float64)
+		other  *losses.Cloud // nil: N(0, I) itself
+		rest   float64       // m² E k of the other with itself
+	}{{p.selfA, c.meanX, c.inX, p.b, c.selfB}, {p.selfB, c.meanY, c.inY, p.a, p.selfA.value()}} {
+		if side.self == nil || side.cloud.Sampled {
+			continue
+		}
+		wanted := wantsOf(want, side.cloud)
+		if wanted.points {
+			gradient := make([]float64, side.cloud.N*side.cloud.D)
+			pulls[i].addGradientX(gradient, p.factor*side.pull(), side.cloud.W)
+			side.points(gradient, -2*p.factor)
+			add(side.cloud, "points", gradient)
+		}
+		if wanted.weights {
+			gradient := make([]float64, side.cloud.N)
+			side.addWeights(gradient, p.factor)
+			for j, v := range side.mean {
+				gradient[j] -= 2 * p.factor * v
+			}
+			if side.other == nil || side.other.Sampled {
+				// The other's mass is this one's: both what it has with itself and what they have together grow with it.
+				follow := 2 * p.factor * (side.rest - c.value) / side.cloud.Mass
+				for j := range gradient {
+					gradient[j] += follow
+				}
+			}
+			if p.kernel == Energy {
+				centre(gradient, side.cloud)
+			}
+			add(side.cloud, "weights", gradient)
+		}
+	}
+	return out
+}
+
+// centre subtracts what a gradient has along the weights, so that <w, gradient> = 0: masses have to stay equal.
+func centre(gradient []float64, c *losses.Cloud) {
+	mean := weighted(c.W, gradient) / c.Mass
+	for i := range gradient {
+		gradient[i] -= mean
+	}
+}
