@@ -24,26 +24,20 @@ type pairs struct {
 	sumX, sumY   []float64 // Σ_j w_j k_ij and Σ_i w_i k_ij
 	pullX, pullY []float64 // the same of t; nil: no gradients are wanted
 	imageX       []float64 // [·,wide], Σ_j w_j g_ij y_j
-	imageY       []float64 // [blocks,d,block], Σ_i w_i g_ij x_i
+	imageY       []float64 // [·,wide], Σ_i w_i g_ij x_i
 }
 
 func newPairs(k radial, x, y *side, sumsOfY, inX, inY bool) *pairs {
 	p := &pairs{radial: k, x: x, y: y, self: x == y, near: nearPart * max(x.radius, y.radius), sumsOfY: sumsOfY, inX: inX, inY: inY}
-	p.sumX = make([]float64, len(x.w))
+	p.sumX, p.sumY = make([]float64, len(x.w)), make([]float64, len(y.w))
 	if inX {
-		p.pullX, p.imageX = make([]float64, len(x.w)), make([]float64, len(x.w)*x.wide)
+		p.pullX, p.imageX = make([]float64, len(x.w)), make([]float64, len(x.images))
+	}
+	if inY && !p.self {
+		p.pullY, p.imageY = make([]float64, len(y.w)), make([]float64, len(y.images))
 	}
 	if p.self {
-		p.sumsOfY, p.inY = true, inX
-		p.sumY, p.pullY = p.sumX, p.pullX
-	} else {
-		p.sumY = make([]float64, len(y.w))
-		if inY {
-			p.pullY = make([]float64, len(y.w))
-		}
-	}
-	if p.inY {
-		p.imageY = make([]float64, len(y.w)*y.d)
+		p.sumY, p.pullY, p.imageY = p.sumX, p.pullX, p.imageX
 	}
 	return p
 }
@@ -54,13 +48,14 @@ func bytes(n, m, d int) int64 { return 8 * int64(n+m) * int64(12*d+64) }
 // compute takes the sums of all pairs in rounds. In a round no two tiles share a block of the same side, so that they write to different sums; in the order of
 // the rounds the sums are the same whatever the threads, and nothing is kept of pairs. The error is the context's.
 func compute(ctx context.Context, all ...*pairs) error {
-	count, rounds := 0, 0
+	count, rounds, work := 0, 0, 0.0
 	for _, p := range all {
 		count += p.x.blocks
 		rounds = max(rounds, p.x.blocks, p.y.blocks)
+		work += float64(p.x.n) * float64(p.stripCost(p.y.n))
 	}
 	round := 0
-	loop := parallel.NewLoop(count, func(at int, gate *parallel.Gate) {
+	body := func(at int, gate *parallel.Gate) {
 		for _, p := range all {
 			if at < p.x.blocks {
 				if j, ok := p.partner(at, round); ok {
@@ -70,7 +65,17 @@ func compute(ctx context.Context, all ...*pairs) error {
 			}
 			at -= p.x.blocks
 		}
-	})
+	}
+	if work < parallel.TileCost { // not worth another goroutine
+		return parallel.Do(ctx, func(gate *parallel.Gate) {
+			for ; round < rounds; round++ {
+				for at := range count {
+					body(at, gate)
+				}
+			}
+		})
+	}
+	loop := parallel.NewLoop(count, body)
 	for ; round < rounds; round++ {
 		if err := loop.Run(ctx); err != nil {
 			return err
@@ -78,6 +83,9 @@ func compute(ctx context.Context, all ...*pairs) error {
 	}
 	return nil
 }
+
+// stripCost is the work of a row of so many columns in units of [parallel.TileCost].
+func (p *pairs) stripCost(columns int) int { return columns * (p.x.d + 16) / 2 }
 
 // partner is the block of y that block i of x meets in a round: every pair of blocks meets once. A block of a cloud with itself meets those from itself on:
 // in round r those meet whose numbers sum to r, up to a multiple of their count.
@@ -91,9 +99,12 @@ func (p *pairs) partner(i, round int) (j int, ok bool) {
 	return j, round < rounds && j < p.y.blocks
 }
 
+type stripMatrix = [stripRows * block]float64
+
 // scratch is room for the strips of one tile.
 type scratch struct {
-	k, t, g [stripRows * block]float64
+	k, t, g stripMatrix
+	turned  stripMatrix // g by columns
 	hits    [stripRows * block]int32
 	unit    []float64
 	sums    [stripRows]float64
@@ -108,7 +119,7 @@ func (p *pairs) tile(i, j int, gate *parallel.Gate) {
 	cols, done := p.y.columns(j), 0
 	for lo := i * block; lo < p.x.end(i); lo += stripRows {
 		hi := min(p.x.end(i), lo+stripRows)
-		if done += (hi - lo) * cols * (p.x.d + 16) / 2; done > parallel.TileCost && lo > i*block {
+		if done += (hi - lo) * p.stripCost(cols); done > parallel.TileCost && lo > i*block {
 			if !gate.Open() {
 				return
 			}
@@ -143,7 +154,7 @@ func (p *pairs) strip(room *scratch, lo, hi, j int) {
 	}
 	p.addRows(room, s, lo, j)
 	if !diagonal {
-		p.addColumns(s, lo, j)
+		p.addColumns(room, s, lo, j)
 	}
 	if p.tip != nil {
 		p.addNear(room, s, lo, j, diagonal)
@@ -153,30 +164,24 @@ func (p *pairs) strip(room *scratch, lo, hi, j int) {
 // addRows adds what the columns are to the rows.
 func (p *pairs) addRows(room *scratch, s *strip, lo, j int) {
 	w := p.y.w[j*block : j*block+s.cols]
-	add := func(dst, matrix, w []float64, step int) {
+	add := func(dst, matrix []float64) {
 		sums := room.sums[:s.rows]
 		vec.DotRows(sums, matrix, block, w)
 		for i, v := range sums {
-			dst[i*step] += v
+			dst[i] += v
 		}
 	}
-	add(p.sumX[lo:], s.k, w, 1)
+	add(p.sumX[lo:], s.k)
 	if !p.inX {
 		return
 	}
-	add(p.pullX[lo:], s.t, w, 1)
-	wide, image := p.x.wide, p.imageX[lo*p.x.wide:]
-	if p.y.images != nil {
-		vec.Images(image, wide, s.g, block, s.rows, p.y.images[j*block*wide:], wide, p.y.end(j)-j*block)
-		return
-	}
-	for k := range p.x.d {
-		add(image[k:], s.g, p.y.pulls[(j*p.y.d+k)*block:][:s.cols], wide)
-	}
+	add(p.pullX[lo:], s.t)
+	wide := p.x.wide
+	vec.Images(p.imageX[lo*wide:], wide, s.g, block, s.rows, p.y.images[j*block*wide:], wide, p.y.end(j)-j*block)
 }
 
 // addColumns adds what the rows are to the columns.
-func (p *pairs) addColumns(s *strip, lo, j int) {
+func (p *pairs) addColumns(room *scratch, s *strip, lo, j int) {
 	from, w := j*block, p.x.w[lo:lo+s.rows]
 	if p.sumsOfY {
 		vec.AddRows(p.sumY[from:from+s.cols], w, s.k, block)
@@ -185,9 +190,18 @@ func (p *pairs) addColumns(s *strip, lo, j int) {
 		return
 	}
 	vec.AddRows(p.pullY[from:from+s.cols], w, s.t, block)
-	at := p.x.place(lo)
-	for k := range p.x.d {
-		vec.AddRows(p.imageY[(j*p.y.d+k)*block:][:s.cols], p.x.pulls[at+k*block:][:s.rows], s.g, block)
+	turn(&room.turned, (*stripMatrix)(s.g))
+	wide := p.y.wide
+	vec.Images(p.imageY[from*wide:], wide, room.turned[:], stripRows, p.y.end(j)-from, p.x.images[lo*wide:], wide, s.rows)
+}
+
+// turn writes a strip by columns.
+func turn(dst, src *stripMatrix) {
+	for j := range block {
+		to := (*[stripRows]float64)(dst[j*stripRows:])
+		for i := range to {
+			to[i] = src[i*block+j]
+		}
 	}
 }
 
@@ -198,11 +212,7 @@ func (p *pairs) addGradientX(dst []float64, scale float64, f []float64) {
 		by := -scale * p.pull * f[i]
 		to, image := dst[i*x.d:(i+1)*x.d], p.imageX[i*x.wide:]
 		for k, v := range x.point(i) {
-			sum := image[k]
-			if p.self {
-				sum += p.imageY[x.place(i)+k*block]
-			}
-			to[k] += by * (v*p.pullX[i] - sum)
+			to[k] += by * (v*p.pullX[i] - image[k])
 		}
 	}
 }
@@ -212,9 +222,9 @@ func (p *pairs) addGradientY(dst []float64, scale float64, f []float64) {
 	y := p.y
 	for j := range y.n {
 		by := -scale * p.pull * f[j]
-		to, at := dst[j*y.d:(j+1)*y.d], y.place(j)
+		to, image := dst[j*y.d:(j+1)*y.d], p.imageY[j*y.wide:]
 		for k, v := range y.point(j) {
-			to[k] += by * (v*p.pullY[j] - p.imageY[at+k*block])
+			to[k] += by * (v*p.pullY[j] - image[k])
 		}
 	}
 }
@@ -237,7 +247,7 @@ func (p *pairs) addNear(room *scratch, s *strip, lo, j int, diagonal bool) {
 				p.imageX[i*x.wide+k] -= y.w[at] * v
 			}
 			if p.inY && !diagonal {
-				p.imageY[y.place(at)+k*block] += x.w[i] * v
+				p.imageY[at*y.wide+k] += x.w[i] * v
 			}
 		}
 	}

@@ -13,8 +13,6 @@ const (
 	block = 3 * vec.Pad
 	// stripRows is how many rows of a block are filled before they are used, so that they are still in the first cache. Kernels take 4 or 6 of them together.
 	stripRows = 12
-	// fewDimensions is the dimension below which images are taken coordinate by coordinate.
-	fewDimensions = 4
 )
 
 // frame is what points are taken relative to.
@@ -48,35 +46,25 @@ type side struct {
 	packed       []float64 // the same, block by block and dimension by dimension: [blocks,d,block]
 	w            []float64 // [blocks·block]
 	squares      []float64 // [blocks·block], |x|²
-	images       []float64 // [blocks·block,wide], w_i x_i; nil: no gradients are wanted, or there are few dimensions
-	pulls        []float64 // [blocks,d,block], the same; nil: no gradients are wanted
+	images       []float64 // [blocks·block,wide], w_i x_i; nil: no gradients are wanted
 	radius       float64   // the largest |x|
 }
 
 func newSide(c *losses.Cloud, origin frame, gradients bool) *side {
-	s := &side{n: c.N, d: c.D, blocks: (c.N + block - 1) / block}
-	if s.wide = c.D; c.D >= fewDimensions {
-		s.wide = (c.D + vec.ImagePad - 1) / vec.ImagePad * vec.ImagePad
-	}
+	s := &side{n: c.N, d: c.D, blocks: (c.N + block - 1) / block, wide: (c.D + vec.ImagePad - 1) / vec.ImagePad * vec.ImagePad}
 	rows := s.blocks * block
 	s.x, s.packed, s.w, s.squares = make([]float64, rows*s.d), make([]float64, rows*s.d), make([]float64, rows), make([]float64, rows)
 	copy(s.w, c.W)
 	if gradients {
-		s.pulls = make([]float64, rows*s.d)
-		if s.d >= fewDimensions {
-			s.images = make([]float64, rows*s.wide)
-		}
+		s.images = make([]float64, rows*s.wide)
 	}
 	for i, w := range c.W {
-		to, at, square := s.x[i*s.d:(i+1)*s.d], s.place(i), 0.0
+		to, at, square := s.x[i*s.d:(i+1)*s.d], i/block*block*s.d+i%block, 0.0
 		for k, v := range c.X[i*s.d : (i+1)*s.d] {
 			v -= origin[k]
 			to[k] = v
 			s.packed[at+k*block] = v
 			square += v * v
-			if s.pulls != nil {
-				s.pulls[at+k*block] = w * v
-			}
 			if s.images != nil {
 				s.images[i*s.wide+k] = w * v
 			}
@@ -87,9 +75,6 @@ func newSide(c *losses.Cloud, origin frame, gradients bool) *side {
 	s.radius = math.Sqrt(s.radius)
 	return s
 }
-
-// place is where the first coordinate of a point is in a layout dimension by dimension.
-func (s *side) place(i int) int { return i/block*block*s.d + i%block }
 
 // columns is how many columns of a block are computed, padding included.
 func (s *side) columns(b int) int {
