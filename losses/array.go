@@ -11,10 +11,18 @@ type Array struct {
 	Shape []int
 	F32   []float32
 	F64   []float64
+
+	rowsOf string // see RowsOf
 }
 
 // NewArray returns an array of float64 that shares values.
 func NewArray(values []float64, shape ...int) Array { return Array{Shape: shape, F64: values} }
+
+// RowsOf returns an array for an extra with a row for each point of the input that a loss's field names. In a batch whose problems have different numbers of
+// points it is padded to the rows of that input, with 0.
+func RowsOf(field string, values []float64, shape ...int) *Array {
+	return &Array{Shape: shape, F64: values, rowsOf: field}
+}
 
 // Len is the number of elements.
 func (a Array) Len() int {

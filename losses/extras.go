@@ -22,8 +22,20 @@ func (t boundTerm) stack(solved []TermResult, name string) Extra {
 	case *Measure:
 		return stackMeasures(solved, name)
 	}
-	values := stack(solved, 0, func(s TermResult) []float64 { return s.Extras[name].(*Array).Float64s() })
-	return &Array{Shape: append([]int{t.batch}, solved[0].Extras[name].(*Array).Shape...), F64: values}
+	return t.stackArrays(solved, name)
+}
+
+// stackArrays puts arrays under each other. Those with a row for each point of an input are as long as it.
+func (t boundTerm) stackArrays(solved []TermResult, name string) *Array {
+	first := solved[0].Extras[name].(*Array)
+	shape := append([]int{t.batch}, first.Shape...)
+	if first.rowsOf != "" {
+		for _, s := range solved {
+			shape[1] = max(shape[1], s.Extras[name].(*Array).Shape[0], t.widths[first.rowsOf])
+		}
+	}
+	values := stack(solved, elements(shape[1:]), func(s TermResult) []float64 { return s.Extras[name].(*Array).Float64s() })
+	return &Array{Shape: shape, F64: values}
 }
 
 // stack puts a vector of each problem under each other, padded with 0 to the longest of them and at least to width. Nil: the problems have none.

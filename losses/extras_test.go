@@ -12,7 +12,7 @@ type teller struct{ Loss }
 
 func (teller) Kind() string     { return "teller" }
 func (teller) Uses() []Use      { return []Use{{Field: "source", Input: "x"}} }
-func (teller) Extras() []string { return []string{"plan", "way"} }
+func (teller) Extras() []string { return []string{"plan", "way", "rows"} }
 func (teller) Bind(in Inputs, _ Seed) (Problem, error) {
 	return told{int(in["x"].(*Measure).Points.F64[0])}, nil
 }
@@ -28,7 +28,7 @@ func (p told) Solve(context.Context, Want) (TermResult, error) {
 	}
 	w := NewArray(weights, p.entries)
 	way := &Measure{Points: NewArray(points, p.entries, 2), Weights: &w}
-	return TermResult{Outcomes: []Outcome{{}}, Extras: map[string]Extra{"plan": plan, "way": way}}, nil
+	return TermResult{Outcomes: []Outcome{{}}, Extras: map[string]Extra{"plan": plan, "way": way, "rows": RowsOf("source", points, p.entries, 2)}}, nil
 }
 
 // Plans of a batch stand one after the other, measures are padded to the largest.
@@ -51,6 +51,23 @@ func TestPlansAndMeasuresOfABatch(t *testing.T) {
 	}
 	if !slices.Equal(way.Weights.F64, []float64{0.5, 0, 0, 0.5, 0.5, 0.5, 0.5, 0.5, 0}) || !slices.Equal(way.Sizes, []int{1, 3, 2}) {
 		t.Errorf("weights %v, sizes %v", way.Weights, way.Sizes)
+	}
+}
+
+// An array with a row for each point has those of the batch, also where no problem has as many.
+func TestRowsOfABatch(t *testing.T) {
+	in := Inputs{"x": &Measure{Points: NewArray([]float64{1, 9, 9, 2, 9, 9}, 2, 3, 1), Sizes: []int{1, 2}}}
+	e, err := Objective{Terms: []Term{{Weight: 1, Loss: teller{}}}, Extras: []string{"teller.rows"}}.Bind(in, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := e.Evaluate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := result.Terms[0].Extras["rows"].(*Array)
+	if !slices.Equal(rows.Shape, []int{2, 3, 2}) || !slices.Equal(rows.F64, []float64{0, 0, 0, 0, 0, 0, 0, 0, 1, -1, 0, 0}) {
+		t.Errorf("got %v of shape %v, want the rows of each problem and then zeros, [2,3,2]", rows.F64, rows.Shape)
 	}
 }
 

@@ -70,8 +70,8 @@ const (
 	BlurLarge = "BLUR_LARGE"
 )
 
-// Extra is something that a term returns on request: *[Array], of the same shape in all problems of a batch, *[Potentials], *[Plan], *[Measure] or
-// *[ConeCriticState].
+// Extra is something that a term returns on request: *[Array], of the same shape in all problems of a batch or made by [RowsOf], *[Potentials], *[Plan],
+// *[Measure] or *[ConeCriticState].
 type Extra interface{ extra() }
 
 // Potentials are dual variables at the points of a term's measures.
