@@ -71,6 +71,10 @@ func decodeLoss(path string, t *kantorv1.Term) (losses.Loss, error) {
 		}, nil
 	case *kantorv1.Term_Kl:
 		return kl.Gaussian{Posterior: orDefault(t.GetKl().GetPosterior(), "posterior"), Prior: t.GetKl().GetPrior()}, nil
+	case *kantorv1.Term_Mmd:
+		return decodeMmd(path+".mmd", t.GetMmd())
+	case *kantorv1.Term_Stein:
+		return decodeStein(path+".stein", t.GetStein())
 	}
 	return nil, badf(path, "names no loss, want one of %v", lossNames())
 }

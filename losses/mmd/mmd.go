@@ -50,9 +50,6 @@ func (d Discrepancy) Uses() []losses.Use {
 // included whatever the statistic: Σ_j a_j k(x_i,x_j) - Σ_j b_j k(x_i,y_j). It has the kernel's units, whatever the convention.
 func (Discrepancy) Extras() []string { return []string{"witness"} }
 
-// ExtraRows is the parameter that names the input to whose rows an extra belongs.
-func (Discrepancy) ExtraRows(string) string { return "source" }
-
 // Bind implements [losses.Loss].
 func (d Discrepancy) Bind(inputs losses.Inputs, seed losses.Seed) (losses.Problem, error) {
 	p := &problem{kernel: d.Kernel, factor: 1}

@@ -73,8 +73,7 @@ func (p *problem) Solve(ctx context.Context, want losses.Want) (losses.TermResul
 		for i, w := range p.a.W {
 			witness[i] = selfA.sums[i] + w*p.atZero - c.meanX[i]
 		}
-		array := losses.NewArray(witness, p.a.N)
-		result.Extras = map[string]losses.Extra{"witness": &array}
+		result.Extras = map[string]losses.Extra{"witness": losses.RowsOf("source", witness, p.a.N)}
 	}
 	return result, nil
 }
