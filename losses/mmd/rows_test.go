@@ -42,7 +42,7 @@ func TestT27EnergyDistanceOfTwoNormals(t *testing.T) {
 // discrepancy fall like n^-½ in any dimension, where W1 falls like n^-1/D. The slopes are those of the roots of means over samples: more of them where n is small.
 func TestT21RootsFallLikeTheRootOfTheSize(t *testing.T) {
 	for _, d := range []int{5, 10} {
-		for _, kernel := range []mmd.Kernel{mmd.Energy, mmd.Gaussian, mmd.IMQ} {
+		for _, kernel := range []mmd.Kernel{mmd.Energy, mmd.Gaussian} {
 			r := losstest.Random(uint64(d))
 			var sizes, roots []float64
 			for n := 64; n <= 1024; n *= 2 {
