@@ -559,7 +559,7 @@ type ConeCriticState struct {
 	TipMoments *Tensor `protobuf:"bytes,3,opt,name=tip_moments,json=tipMoments,proto3" json:"tip_moments,omitempty"`
 	// The same in the heights, [2,2,J].
 	HeightMoments *Tensor `protobuf:"bytes,4,opt,name=height_moments,json=heightMoments,proto3" json:"height_moments,omitempty"`
-	// Running means of the two functions' values, [2], which decide whose value is reported.
+	// Running means of the two functions' values per unit of mass, [2], which decide whose value is reported.
 	Averages *Tensor `protobuf:"bytes,5,opt,name=averages,proto3" json:"averages,omitempty"`
 	// Steps taken.
 	Step          int64 `protobuf:"varint,6,opt,name=step,proto3" json:"step,omitempty"`

@@ -1634,12 +1634,14 @@ func (x *SteinDiscrepancy) GetStatistic() Statistic {
 	return Statistic_STATISTIC_UNSPECIFIED
 }
 
-// ConeCritic is a lower bound of W1 between the populations that source and target are batches of, by a critic that learns from batch to batch and is
-// 1-Lipschitz at every step: no network and no penalty. The value is that of the critic before it has seen the batch, so with fresh samples at every step
-// its expectation is not above W1. Then the critic takes its steps, and the new state comes back as the extra state, to be sent with the next batch.
+// ConeCritic is a lower bound of W1 between the populations that source and target are batches of, times the mass, by a critic that learns from batch to
+// batch and is 1-Lipschitz at every step: no network and no penalty. The value is that of the critic before it has seen the batch, so with fresh samples at
+// every step its expectation is not above W1: the estimand is POPULATION_LOWER_BOUND. Then the critic takes its steps, and the new state comes back as the
+// extra state, to be sent with the next batch; without that extra no step is taken. A new critic has seen its first batch, on which it is made, by the
+// request's seed: there the value is a lower bound of W1 between the samples, and the estimand EMPIRICAL. Masses agree as for SinkhornDivergence.
 //
 // Gradients: points and weights of source and target, with the critic held fixed. A gradient in weights is centred. Extras: state; critic and
-// critic_gradient, its values and gradients at the points of the input that at names.
+// critic_gradient, values and gradients of the critic that the value is of at the points of the input that at names. It takes no batches of problems.
 type ConeCritic struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the source input, a Measure or a Prior; empty: "source".
@@ -1648,11 +1650,12 @@ type ConeCritic struct {
 	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
 	// Name of the state, a ConeCriticState of a step before; empty: a new critic is made of this batch.
 	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
-	// Cones of a new critic. Zero: 64.
+	// Cones of each function of a new critic; J times the dimension is at most 699,050. Zero: 64.
 	Cones int32 `protobuf:"varint,4,opt,name=cones,proto3" json:"cones,omitempty"`
-	// Step length of the optimiser; absent: 0.02.
+	// Step length of the optimiser, Adam with decays of 0.9 and 0.99, from 0 to 1,000, in units of the batch's spread: the root of the mean squared deviation
+	// of a coordinate from the mean of source and target, half of each. A rate that falls towards the end brings the critic closer. Absent: 0.02.
 	LearningRate *float64 `protobuf:"fixed64,5,opt,name=learning_rate,json=learningRate,proto3,oneof" json:"learning_rate,omitempty"`
-	// Steps taken on each batch; absent: 1. Zero: the critic stays as it is.
+	// Steps taken on each batch, at most 10,000; absent: 1. Zero: the critic stays as it is.
 	Steps *int32 `protobuf:"varint,6,opt,name=steps,proto3,oneof" json:"steps,omitempty"`
 	// Name of a Measure at whose points the extras critic and critic_gradient are wanted; empty: none.
 	At            string `protobuf:"bytes,7,opt,name=at,proto3" json:"at,omitempty"`

@@ -233,7 +233,8 @@ class ConeCritic(Term):
 
     The critic is 1-Lipschitz at every step, without a network or a penalty. The value is that of the critic before it
     has seen the batch, so with fresh samples at every step its expectation is not above W1. Then the critic takes its
-    steps, and the extra `state`, a ConeCriticState, is to be sent with the next batch.
+    steps, and the extra `state`, a ConeCriticState, is to be sent with the next batch; without that extra no step is
+    taken. A new critic has seen the batch that it is made of: there the estimand is `empirical`. No batches.
 
     Gradients: `points` and `weights` of both inputs, with the critic held fixed; in weights centred. Extras: `state`;
     `critic`, [N], and `critic_gradient`, [N, D], its values and gradients at the points of `at`.
@@ -243,7 +244,8 @@ class ConeCritic(Term):
         target: name of the target input, a measure or a prior.
         state: name of the state, a ConeCriticState of a step before; None: a new critic is made of this batch.
         cones: of a new critic; 64 by default.
-        learning_rate: step length of the optimiser; 0.02 by default.
+        learning_rate: step length of the optimiser, in units of the standard deviation of a coordinate of the batch;
+            0.02 by default. One that falls towards the end brings the critic closer.
         steps: taken on each batch; 1 by default. 0: the critic stays as it is.
         at: name of a measure at whose points the extras `critic` and `critic_gradient` are wanted.
     """
