@@ -75,6 +75,8 @@ func decodeLoss(path string, t *kantorv1.Term) (losses.Loss, error) {
 		return decodeMmd(path+".mmd", t.GetMmd())
 	case *kantorv1.Term_Stein:
 		return decodeStein(path+".stein", t.GetStein())
+	case *kantorv1.Term_ConeCritic:
+		return decodeCritic(t.GetConeCritic()), nil
 	}
 	return nil, badf(path, "names no loss, want one of %v", lossNames())
 }
