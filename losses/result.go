@@ -68,6 +68,10 @@ const (
 	SelfShrinks = "SELF_SHRINKS"
 	// BlurLarge says that the temperature hides differences in variance.
 	BlurLarge = "BLUR_LARGE"
+	// FewPoints says that a covariance is of few points for its dimension.
+	FewPoints = "FEW_POINTS"
+	// ExtraTooLarge says that an extra was left out.
+	ExtraTooLarge = "EXTRA_TOO_LARGE"
 )
 
 // Extra is something that a term returns on request: *[Array], of the same shape in all problems of a batch or made by [RowsOf], *[Potentials], *[Plan],
