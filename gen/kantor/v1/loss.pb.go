@@ -1395,11 +1395,13 @@ func (x *SlicedTransport) GetMaxIterations() int32 {
 }
 
 // BuresWasserstein is W2² between Gaussians in the cost |x-y|²: |m-n|² + tr(A + B - 2(A^½ B A^½)^½), the mean over the rows of a problem. It is finite
-// where the variance is 0 and KL infinite. Of a Measure it takes the mean and the covariance of its points, one row, for the aggregated posterior: fewer than
-// two points a dimension are refused.
+// where the variance is 0 and KL infinite. Of a Measure it takes the mean and the covariance of its points, divided by the mass, one row, for the aggregated
+// posterior: fewer than two points a dimension are refused, with fewer than ten there is the warning FEW_POINTS. Covariances, of points too, are of dimension
+// 512 at most.
 //
-// Gradients: mean and log_variance or covariance of Gaussians, points and weights of Measures. Extras: per_row, [N]; map, the linear part A of the optimal
-// map x -> n + A(x-m) of each row, [N,D,D].
+// Gradients: mean and log_variance or covariance of Gaussians, points and weights of Measures. They are finite for singular covariances, too: those of the
+// motion of the mass. Extras: per_row, [N]; map, the linear part T of the optimal map x -> n + T(x-m) of each row, [N,D,D], left out with the warning
+// EXTRA_TOO_LARGE beyond 2^24 numbers. Of a singular covariance that map gives the mean of where the optimal plan moves x.
 type BuresWasserstein struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the posterior, a Gaussian or a Measure; empty: "posterior".
