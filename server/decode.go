@@ -77,6 +77,10 @@ func decodeLoss(path string, t *kantorv1.Term) (losses.Loss, error) {
 		return decodeStein(path+".stein", t.GetStein())
 	case *kantorv1.Term_ConeCritic:
 		return decodeCritic(t.GetConeCritic()), nil
+	case *kantorv1.Term_Sliced:
+		return decodeSliced(path+".sliced", t.GetSliced())
+	case *kantorv1.Term_Bures:
+		return decodeBures(t.GetBures()), nil
 	}
 	return nil, badf(path, "names no loss, want one of %v", lossNames())
 }
