@@ -3,8 +3,9 @@ package sinkhorn
 import (
 	"math"
 
+	"gonum.org/v1/gonum/floats"
+
 	"kantor/losses"
-	"kantor/losses/internal/entropic"
 	"kantor/losses/internal/vec"
 )
 
@@ -70,14 +71,12 @@ func shrunk(dimension, points, part float64) float64 {
 	d, dt := place(shrinkDimensions[:], dimension)
 	e, et := place(shrinkParts[:], part)
 	column := func(n int) float64 {
-		at := func(d int) float64 {
-			return mix(shrinkTable[n][d][e], shrinkTable[n][d+1][e], dt)*(1-et) + mix(shrinkTable[n][d][e+1], shrinkTable[n][d+1][e+1], dt)*et
-		}
-		return min(1, at(d))
+		row, next := shrinkTable[n][d], shrinkTable[n][d+1]
+		return mix(mix(row[e], next[e], dt), mix(row[e+1], next[e+1], dt), et)
 	}
 	n, nt := place(shrinkPoints[:], points)
 	s := mix(column(n), column(n+1), nt)
-	if most := shrinkPoints[len(shrinkPoints)-1]; points > most && s < 1 {
+	if most := shrinkPoints[len(shrinkPoints)-1]; points > most && column(n) < s {
 		return 1 - (1-s)*math.Pow((1-s)/(1-column(n)), math.Log(points/most)/math.Log(4))
 	}
 	return s
@@ -96,23 +95,34 @@ func mix(a, b, t float64) float64 { return a + t*(b-a) }
 
 // shape is how a cloud spreads: the trace of its covariance Σ, and the dimension (tr Σ)²/tr Σ² of an isotropic Gaussian whose spectrum has the same first two
 // moments, with which the table holds for others too. Half of tr Σ is the mean cost to the mean. Tr Σ² is the mean of <x-m, x'-m>² over pairs of points
-// at eight distances in the order of the batch, which costs little beside one iteration.
+// at eight distances in the order of the batch. Of a large cloud it looks at some rows only, for about a millisecond.
 func shape(c *losses.Cloud) (trace, dimension float64) {
-	mean := entropic.Mean(c)
-	trace = 2 * entropic.MeanCost(vec.HalfSquared, c, mean)
-	const lags = 8
+	const numbers, fewest, lags = 1 << 17, 16, 8
+	n := min(c.N, max(fewest, numbers/c.D))
+	at := func(i int) (row []float64, weight float64) {
+		i = int(int64(i) * int64(c.N) / int64(n))
+		return c.X[i*c.D : (i+1)*c.D], c.W[i]
+	}
+	mean, mass := make([]float64, c.D), 0.0
+	for i := range n {
+		row, w := at(i)
+		floats.AddScaled(mean, w, row)
+		mass += w
+	}
+	floats.Scale(1/mass, mean)
 	squares := 0.0
-	for k := range lags {
-		lag := 1 + k*(c.N/2-1)/(lags-1)
-		for i := range c.N {
-			j, inner := (i+lag)%c.N, 0.0
+	for i := range n {
+		row, w := at(i)
+		trace += 2 * w / mass * vec.HalfSquared.Of(row, mean)
+		for k := range lags {
+			other, _ := at((i + 1 + k*(n/2-1)/(lags-1)) % n)
+			inner := 0.0
 			for l, m := range mean {
-				inner += (c.X[i*c.D+l] - m) * (c.X[j*c.D+l] - m)
+				inner += (row[l] - m) * (other[l] - m)
 			}
-			squares += inner * inner
+			squares += inner * inner / float64(lags*n)
 		}
 	}
-	squares /= lags * float64(c.N)
 	return trace, min(max(1, trace*trace/squares), float64(c.D))
 }
 
