@@ -44,9 +44,13 @@ func (p *problem) advice(want losses.Want) []losses.Warning {
 		return warnings
 	}
 	if s := shrunk(dimension, points, part); s < enough {
+		scale := fmt.Sprintf("about %.2f times", s)
+		if s < 0.1 {
+			scale = "less than 0.1 times" // or a single point
+		}
 		warnings = append(warnings, losses.Warning{Code: losses.SelfShrinks, Message: fmt.Sprintf(
-			"with self terms the mean over batches of %.0f points is least where the source is about %.2f times as wide as the target (effective dimension %.0f), "+
-				"not 1: take debias split%s", points, s, dimension, p.otherwise(trace, dimension, points, part, target.D))})
+			"with self terms the mean over batches of %.0f points is least where the source is %s as wide as the target (effective dimension %.0f), "+
+				"not 1: take debias split%s", points, scale, dimension, p.otherwise(trace, dimension, points, part, target.D))})
 	}
 	return warnings
 }
