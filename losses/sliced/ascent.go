@@ -115,7 +115,7 @@ func (a *ascent) along(gate *parallel.Gate, theta, gradient []float64) float64 {
 			return 0
 		}
 		sides[s] = side{sorted: a.own.sorted[s], weights: c.W, uniform: c.uniform}
-		if clear(row); gradient != nil {
+		if gradient != nil {
 			sides[s].slopes = row[:c.N]
 		}
 	}

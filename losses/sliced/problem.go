@@ -174,7 +174,7 @@ func (l *lines) evaluate(ctx context.Context, theta []float64, g *sums) ([]float
 	d := l.a.D
 	costs := make([]float64, len(theta)/d)
 	size := min(l.blockSize(), len(costs))
-	var rows, potentials [2][]float64 // [size,stride]: projections, then slopes
+	var rows, potentials [2][]float64 // [size,stride]: projections, then slopes; what pads is 0, as its points are
 	for s, c := range l.clouds {
 		rows[s] = make([]float64, size*c.stride)
 		if g.potentials() {
@@ -215,7 +215,6 @@ func (l *lines) some(gate *parallel.Gate, theta []float64, lo, hi int, rows, pot
 			if !own.sort(gate, own.sorted[s], row[:c.N]) {
 				return
 			}
-			clear(row) // what pads would be multiplied
 			sides[s] = side{sorted: own.sorted[s], weights: c.W, uniform: c.uniform, slopes: row[:c.N]}
 		}
 		if costs[r] = transport(gate, l.p, sides[0], sides[1]); potentials[0] == nil {
