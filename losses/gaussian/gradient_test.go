@@ -142,6 +142,13 @@ func TestMeasureIsItsMoments(t *testing.T) {
 				t.Errorf("%d points: map %v at %d, by moments %v", n, v, i, theirs.F64[i])
 			}
 		}
+		sum := 0.0
+		for i, g := range losstest.Evaluate(t, between, got, "q.weights").Gradients[losses.Ref{Input: "q", Field: "weights"}].F64 {
+			sum += m.Weights.F64[i] * g
+		}
+		if math.Abs(sum) > 1e-10 { // thousands of terms of some hundreds, each with its rounding
+			t.Errorf("%d points: <weights, gradient> = %v, want 0", n, sum)
+		}
 		warnings := losstest.Evaluate(t, between, got).Terms[0].Warnings
 		if few := n < 10*d; few != (len(warnings) == 1 && warnings[0].Code == losses.FewPoints) {
 			t.Errorf("%d points: warnings %v", n, warnings)

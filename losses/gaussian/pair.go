@@ -31,7 +31,7 @@ func match(a, b root, d int) *pair {
 	out := &pair{d: d, inverse: svd.Values(nil), sourceExp: a.exponent, targetExp: b.exponent}
 	out.p.Mul(m, &u)
 	out.q.Mul(l, &v)
-	least := float64(d) * 0x1p-52 * out.inverse[0] // below it they are rounding
+	least := float64(d) * 0x1p-52 // below it they are rounding: the entries of L and M are 1 at most
 	for i, s := range out.inverse {
 		if out.inverse[i] = 0; s > least {
 			out.inverse[i] = 1 / s
