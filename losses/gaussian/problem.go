@@ -47,6 +47,7 @@ type run struct {
 	*problem
 	sides   [2]*operand // with the moments of measures
 	clouds  [2]*moments // nil: no measure
+	widths  []float64   // [d], the standard deviations of a prior of one row and independent axes
 	values  []float64   // [n]
 	maps    []float64   // [n,d,d]; nil: nobody wants them
 	partial [][2]slopes // by group of rows
@@ -72,6 +73,11 @@ func (p *problem) Solve(ctx context.Context, want losses.Want) (losses.TermResul
 			return losses.TermResult{}, err
 		}
 		r.sides[s] = r.clouds[s].operand(o)
+	}
+	if q := p.sides[1]; q.rows == 1 && q.diagonal() {
+		for _, w := range q.logVariance {
+			r.widths = append(r.widths, math.Exp(0.5*w))
+		}
 	}
 	if size := p.n * p.d * p.d; want.Extras["map"] && size <= losses.MaxElements {
 		r.maps = make([]float64, size)
@@ -193,7 +199,12 @@ func (r *run) independent(i int, g [2]slopes) {
 	at, to := i*r.d, r.sides[1].row(i)*r.d
 	for k := range r.d {
 		v, w := r.sides[0].logVariance[at+k], r.sides[1].logVariance[to+k]
-		sigma, s := math.Exp(0.5*v), math.Exp(0.5*w)
+		sigma, s := math.Exp(0.5*v), 0.0
+		if r.widths != nil {
+			s = r.widths[k]
+		} else {
+			s = math.Exp(0.5 * w)
+		}
 		apart := deviation(v, w, sigma, s)
 		r.values[i] += apart * apart
 		addAt(g[0].spread, at+k, times(sigma, apart))
@@ -204,12 +215,12 @@ func (r *run) independent(i int, g [2]slopes) {
 	}
 }
 
-// deviation is e^½v - e^½w, of which no digits cancel where they are close; infinite where both are.
+// deviation is e^½v - e^½w, of which no more than three bits cancel; infinite where both are.
 func deviation(v, w, sigma, s float64) float64 {
 	switch {
 	case v == w:
 		return 0
-	case math.Abs(v-w) < 1:
+	case math.Abs(v-w) < 0.25:
 		return s * math.Expm1(0.5*(v-w))
 	case math.IsInf(sigma, 1):
 		return math.Copysign(sigma, v-w)
