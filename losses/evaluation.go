@@ -178,10 +178,14 @@ func (t boundTerm) solve(ctx context.Context) ([]TermResult, error) {
 	}
 	atOnce := max(1, int(pairsAtOnce/pairs))
 	results := make([]TermResult, len(t.problems))
-	return results, parallel.AtMost(ctx, atOnce, len(t.problems), func(b int) (err error) {
+	var extras allowance
+	err := parallel.AtMost(ctx, atOnce, len(t.problems), func(b int) (err error) {
 		results[b], err = t.problems[b].Solve(ctx, t.want)
+		extras.keep(&results[b])
 		return err
 	})
+	extras.settle(results)
+	return results, err
 }
 
 // merge makes the term's result of its problems'.
@@ -196,6 +200,9 @@ func (t boundTerm) merge(solved []TermResult) TermResult {
 	}
 	out.Warnings = mergeWarnings(solved)
 	for name := range solved[0].Extras {
+		if slices.ContainsFunc(solved, func(s TermResult) bool { return s.Extras[name] == nil }) {
+			continue // a warning says why
+		}
 		if out.Extras == nil {
 			out.Extras = map[string]Extra{}
 		}

@@ -1,6 +1,45 @@
 package losses
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+	"sync/atomic"
+)
+
+// allowance bounds what the extras of a batch hold together: what a problem returns may be many times what it was given, and of many problems more than
+// there is memory.
+type allowance struct{ numbers atomic.Int64 }
+
+// keep counts what a problem returns, and lets go of it once there is too much.
+func (a *allowance) keep(r *TermResult) {
+	n := 0
+	for _, extra := range r.Extras {
+		switch e := extra.(type) {
+		case *Array:
+			n += e.Len()
+		case *Plan:
+			n += 2 * len(e.Mass)
+		case *Measure:
+			n += e.Points.Len() + e.Weights.Len()
+		}
+	}
+	if a.numbers.Add(int64(n)) > MaxElements {
+		r.Extras = nil
+	}
+}
+
+// settle leaves the extras out of all results if together they were too much: which of them were kept depends on which problem ended first.
+func (a *allowance) settle(results []TermResult) {
+	n := a.numbers.Load()
+	if n <= MaxElements {
+		return
+	}
+	for b := range results {
+		results[b].Extras = nil
+	}
+	results[0].Warnings = append(results[0].Warnings, Warning{Code: ExtraTooLarge,
+		Message: fmt.Sprintf("the extras of all problems would have %d numbers, more than %d, and were left out: ask for them with fewer problems", n, MaxElements)})
+}
 
 // stack puts an extra of all problems under each other.
 func (t boundTerm) stack(solved []TermResult, name string) Extra {

@@ -117,3 +117,20 @@ func TestALossWithAStateTakesNoBatch(t *testing.T) {
 		t.Errorf("got %v, want a refusal of the source", err)
 	}
 }
+
+// What all problems return is bounded, whichever ends first: beyond it there are no extras, and a warning.
+func TestExtrasOfABatchAreBounded(t *testing.T) {
+	in := Inputs{"x": &Measure{Points: NewArray([]float64{1 << 21, 1 << 21, 3}, 3, 1, 1)}}
+	e, err := Objective{Terms: []Term{{Weight: 1, Loss: teller{}}}, Extras: []string{"teller.plan", "teller.way"}}.Bind(in, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := e.Evaluate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	term := result.Terms[0]
+	if len(term.Extras) != 0 || len(term.Warnings) != 1 || term.Warnings[0].Code != ExtraTooLarge || len(term.Outcomes) != 3 {
+		t.Errorf("%d extras, %d outcomes, warnings %v", len(term.Extras), len(term.Outcomes), term.Warnings)
+	}
+}
