@@ -9,161 +9,145 @@ import (
 
 	"kantor/losses"
 	"kantor/losses/internal/entropic"
-	"kantor/losses/internal/memory"
+	"kantor/losses/internal/exact"
 )
 
 // problem is a dual bound to its clouds.
 type problem struct {
 	entropic.Problem
-	gap           float64
-	maxIterations int
+	gap            float64
+	maxIterations  int
+	exact          bool          // by exact transport
+	freshA, freshB *losses.Cloud // on which h is evaluated; nil: on A and B
+	at             *losses.Cloud // where critic values are wanted; nil: nowhere
 }
 
-// potential is h at the points of both clouds, with the cones that are active there.
-type potential struct {
-	g            []float64 // heights of the cones
-	hx, hy       []float64 // [N], [M]
-	atX, atY     []int     // the cone that is the least at each point
-	value        float64   // <a,h> - <b,h>
-	lower, upper float64   // on W1
-	slack        float64   // what the bounds are apart by rounding alone
+// fit is a potential and how it was found.
+type fit struct {
+	*potential
+	plan  []exact.Entry // an optimal one; nil: it was found by the entropic method
+	solve losses.Solve
 }
-
-// The path of temperatures, relative to the mean cost: the gap between the bounds is about proportional to them.
-const (
-	firstTemperature = 0.25
-	lastTemperature  = 1e-5
-	// stageIterations are spent on one temperature at most: a lower one does more for the gap than a smaller marginal error.
-	stageIterations = 250
-	// underflow bounds what the upper bound allows for each entry of the plan that vanishes.
-	underflow = 0x1p-980
-)
 
 // Work implements [losses.Problem].
 func (p *problem) Work() losses.Work {
 	n, m := float64(p.A.N), float64(p.B.N)
-	return losses.Work{Pairs: n * m, Iterations: p.maxIterations, Bytes: p.stored() + int64(8*(n+m)*float64(p.A.D+40))}
+	w := losses.Work{Pairs: n * m, Iterations: p.maxIterations, Bytes: int64(8 * (n + m) * float64(p.A.D+40))}
+	if p.exact {
+		_, bytes := p.exactly().Work()
+		w.Iterations = 1
+		w.Bytes += bytes
+		return w
+	}
+	w.Bytes += p.stored()
+	return w
 }
-
-// stored is how many bytes of pairs are stored while the problem is solved: the kernel, and costs for the upper bound.
-func (p *problem) stored() int64 { return p.Stored(0, false) + p.StoredCosts() }
 
 // Solve implements [losses.Problem].
 func (p *problem) Solve(ctx context.Context, want losses.Want) (losses.TermResult, error) {
-	release, err := memory.Acquire(ctx, p.stored())
+	f, err := p.fit(ctx)
 	if err != nil {
 		return losses.TermResult{}, err
 	}
-	defer release()
-	run := *p // its temperature falls; the problem itself stays as it was bound
-	solution, h, err := run.descend(ctx)
-	if err != nil {
-		return losses.TermResult{}, err
+	var result losses.TermResult
+	if p.freshA != nil {
+		if result, err = p.onFresh(ctx, want, f); err != nil {
+			return losses.TermResult{}, err
+		}
+	} else {
+		result = losses.TermResult{Outcomes: []losses.Outcome{{Value: f.value, Estimand: losses.Empirical, Interval: entropic.Widen(f.lower, f.upper, 0, f.value)}},
+			Gradients: p.gradients(want, f)}
 	}
-	result := losses.TermResult{Gradients: p.gradients(want, h)}
-	solve := losses.Solve{Converged: p.closed(h), Iterations: solution.Iterations, MarginalError: solution.MarginalError, Epsilon: run.Epsilon,
-		Strategy: solution.Strategy}
-	outcome := losses.Outcome{Value: h.value, Solve: &solve}
-	outcome.Interval = entropic.Widen(h.lower, h.upper, 0, h.value)
-	result.Outcomes = []losses.Outcome{outcome}
-	if !solve.Converged {
+	result.Outcomes[0].Solve = &f.solve
+	if !f.solve.Converged {
 		result.Warnings = []losses.Warning{{Code: losses.NotConverged, Message: fmt.Sprintf(
-			"the bounds are %.2g of the upper one apart after %d iterations, gap %.2g: raise max_iterations or the gap",
-			(h.upper-h.lower)/h.upper, solution.Iterations, p.gap)}}
+			"the bounds are %.2g of the upper one apart after %d iterations, gap %.2g: raise max_iterations or the gap, or take the method exact",
+			(f.upper-f.lower)/f.upper, f.solve.Iterations, p.gap)}}
 	}
-	if want.Extras["potentials"] {
-		result.Extras = map[string]losses.Extra{"potentials": p.centred(h)}
-	}
-	return result, nil
+	result.Extras, err = p.extras(ctx, want, f)
+	return result, err
 }
 
-// descend lowers the temperature until the bounds are close enough. It keeps the best potential and the best upper bound, which need not be the last.
-func (p *problem) descend(ctx context.Context) (*entropic.Solution, *potential, error) {
-	mean := entropic.MeanCost(p.Cost, p.A, entropic.Mean(p.B)) + entropic.MeanCost(p.Cost, p.B, entropic.Mean(p.B))
-	if mean == 0 {
-		mean = 1 // all points coincide
+func (p *problem) fit(ctx context.Context) (*fit, error) {
+	if p.exact {
+		return p.fitExactly(ctx)
 	}
-	path := entropic.NewPath(p.Problem, 0) // in binary64: where W1 is 0, rounding is all that its bounds are apart
-	defer path.Release()
-	var best *potential
-	for relative := firstTemperature; ; relative /= 2 {
-		p.Epsilon = max(relative*mean, p.Resolution())
-		options := entropic.Options{Tolerance: p.gap / 4, MaxIterations: min(p.maxIterations, path.Iterations()+stageIterations)}
-		solution, err := path.Solve(ctx, p.Epsilon, options)
-		if err != nil {
-			return nil, nil, err
-		}
-		h, err := p.bound(ctx, solution)
-		if err != nil {
-			return nil, nil, err
-		}
-		best = h.better(best)
-		if p.closed(best) || solution.Iterations >= p.maxIterations || relative < lastTemperature {
-			return solution, best, nil
-		}
-	}
+	return p.fitEntropic(ctx)
 }
 
-// closed reports whether the bounds are within the gap, or as close as rounding lets them come: where W1 is 0 no part of it is wide enough.
-func (p *problem) closed(h *potential) bool { return h.upper-h.lower <= p.gap*h.upper+h.slack }
+// exactly is the problem as exact transport.
+func (p *problem) exactly() exact.Problem { return exact.Problem{Cost: p.Cost, A: p.A, B: p.B} }
 
-// better returns the potential of the larger value with the smaller of both upper bounds.
-func (h *potential) better(other *potential) *potential {
-	if other == nil {
+// fitExactly takes g from exact transport: then h(x_i) ≥ f_i and h(y_j) ≤ -g_j, so that its value is not below <a,f> + <b,g>, which is the optimum.
+func (p *problem) fitExactly(ctx context.Context) (*fit, error) {
+	s, err := exact.Solve(ctx, p.exactly())
+	if err != nil {
+		return nil, err
+	}
+	h := &potential{tips: p.B, g: s.G, lower: s.Lower, upper: s.Upper}
+	floats.AddConst(-floats.Dot(p.B.W, h.g)/p.B.Mass, h.g) // h is unique up to a constant; heights around 0 keep the rounding small
+	if err := h.evaluate(ctx, p.A, p.B); err != nil {
+		return nil, err
+	}
+	return &fit{potential: h, plan: s.Plan, solve: losses.Solve{Converged: true, Iterations: s.Pivots, Strategy: s.Strategy}}, nil
+}
+
+// onFresh evaluates h on the fresh samples. Being a mean over them the value has a standard error, and no interval contains what it is a bound of.
+func (p *problem) onFresh(ctx context.Context, want losses.Want, f *fit) (losses.TermResult, error) {
+	fresh := &potential{tips: f.tips, g: f.g}
+	if err := fresh.evaluate(ctx, p.freshA, p.freshB); err != nil {
+		return losses.TermResult{}, err
+	}
+	outcome := losses.Outcome{Value: fresh.value, Estimand: losses.PopulationLowerBound}
+	if square := varianceOfMean(p.freshA, fresh.hx) + varianceOfMean(p.freshB, fresh.hy); !math.IsInf(square, 1) {
+		deviation := math.Sqrt(square)
+		outcome.StandardError = &deviation
+	}
+	return losses.TermResult{Outcomes: []losses.Outcome{outcome}, Gradients: p.gradientsOfFrozen(want, fresh)}, nil
+}
+
+// varianceOfMean estimates the variance of Σ w_i h_i over samples of weights w, which for n equal ones of mass 1 is the sample variance of h over n. It is
+// infinite where one sample carries all the mass, from which nothing can be told.
+func varianceOfMean(c *losses.Cloud, h []float64) float64 {
+	mean, squares, spread := floats.Dot(c.W, h)/c.Mass, 0.0, 0.0
+	for i, w := range c.W {
+		squares += w / c.Mass * (w / c.Mass)
+		spread += w * w * (h[i] - mean) * (h[i] - mean)
+	}
+	if rest := 1 - squares; rest > 1e-12 {
+		return spread / rest
+	}
+	return math.Inf(1)
+}
+
+// extras are those that are wanted. All are of h with a mean of 0 over the target.
+func (p *problem) extras(ctx context.Context, want losses.Want, f *fit) (map[string]losses.Extra, error) {
+	out := map[string]losses.Extra{}
+	shift := -floats.Dot(p.B.W, f.hy) / p.B.Mass
+	shifted := func(h []float64) []float64 {
+		h = append([]float64(nil), h...)
+		floats.AddConst(shift, h)
 		return h
 	}
-	upper := min(h.upper, other.upper) // the slack of either will do
-	if other.value > h.value {
-		h = other
+	if want.Extras["potentials"] {
+		out["potentials"] = &losses.Potentials{Gauge: losses.ZeroTargetMean, Source: shifted(f.hx), Target: shifted(f.hy)}
 	}
-	h.upper = upper
-	return h
-}
-
-// bound makes h from the potentials of the target and evaluates it.
-func (p *problem) bound(ctx context.Context, s *entropic.Solution) (*potential, error) {
-	a, b := p.A, p.B
-	h := &potential{g: append([]float64(nil), s.G...), hx: make([]float64, a.N), hy: make([]float64, b.N),
-		atX: make([]int, a.N), atY: make([]int, b.N)}
-	// h is unique up to a constant. Heights around 0 keep the rounding small.
-	floats.AddConst(-floats.Dot(b.W, h.g)/b.Mass, h.g)
-	if err := entropic.CTransform(ctx, h.hx, h.atX, p.Cost, a, b, h.g); err != nil {
-		return nil, err
+	if !want.Extras["critic"] && !want.Extras["critic_gradient"] {
+		return out, nil
 	}
-	if err := entropic.CTransform(ctx, h.hy, h.atY, p.Cost, b, b, h.g); err != nil {
-		return nil, err
-	}
-	upper, maxCost, err := entropic.TransportCost(ctx, p.Problem, s)
+	values, active, err := f.of(ctx, p.at)
 	if err != nil {
 		return nil, err
 	}
-	h.value = floats.Dot(a.W, h.hx) - floats.Dot(b.W, h.hy)
-	rounding := p.rounding(h, maxCost)
-	h.lower, h.upper = h.value-rounding, upper
-	// The lower bound is that much below the value, and the upper one, of the same sums, up to some four times that above it.
-	h.slack = 6*rounding + underflow*float64(a.N)*float64(b.N)
-	return h, nil
-}
-
-// rounding bounds the error of the computed value of h: h is exactly 1-Lipschitz for the heights as they are, a distance is right to D+3 roundings, a
-// minimum is as right as its candidates, and the sums add a rounding a summand.
-func (p *problem) rounding(h *potential, maxCost float64) float64 {
-	// maxCost is over the pairs of a and b; two points of b are at most twice as far apart.
-	size := 2 * p.A.Mass * (2*maxCost + floats.Norm(h.g, math.Inf(1)))
-	for i, v := range h.hx {
-		size += p.A.W[i] * math.Abs(v)
+	if want.Extras["critic"] {
+		out["critic"] = losses.RowsOf("at", shifted(values), p.at.N)
 	}
-	for j, v := range h.hy {
-		size += p.B.W[j] * math.Abs(v)
+	if want.Extras["critic_gradient"] {
+		gradient := make([]float64, p.at.N*p.at.D)
+		for i, j := range active {
+			p.addPull(gradient, nil, 1, p.at, i, j)
+		}
+		out["critic_gradient"] = losses.RowsOf("at", gradient, p.at.N, p.at.D)
 	}
-	return 2 * entropic.Gamma(p.A.D+p.A.N+p.B.N+64) * size
-}
-
-// centred returns h with a mean of 0 over the target.
-func (p *problem) centred(h *potential) *losses.Potentials {
-	out := &losses.Potentials{Gauge: losses.ZeroTargetMean, Source: append([]float64(nil), h.hx...), Target: append([]float64(nil), h.hy...)}
-	shift := -floats.Dot(p.B.W, h.hy) / p.B.Mass
-	floats.AddConst(shift, out.Source)
-	floats.AddConst(shift, out.Target)
-	return out
+	return out, nil
 }
