@@ -175,6 +175,7 @@ func batchCases() map[string]batchCase {
 	out["gap"] = batchCase{narrow, pairs(true), nil}
 	out["larger"] = batchCase{divergence, []losses.Inputs{{"source": cloud(130, true), "target": cloud(67, true)}, {"source": cloud(64, true), "target": cloud(129, true)}}, nil}
 	maps.Copy(out, gaussianCases(r))
+	maps.Copy(out, transportCases(r))
 	return out
 }
 
@@ -289,8 +290,28 @@ func checkExtras(t *testing.T, got, alone map[string]losses.Extra, b int) {
 	for name, extra := range alone {
 		switch want := extra.(type) {
 		case *losses.Array:
-			if a := got[name].(*losses.Array); !slices.Equal(a.Shape[1:], want.Shape) || !slices.Equal(rowsOf(*a, b), want.F64) {
+			// Rows beyond those of the problem are padding.
+			a, count := got[name].(*losses.Array), 1
+			for _, extent := range a.Shape {
+				count *= extent
+			}
+			if count != a.Len() || !slices.Equal(a.Shape[2:], want.Shape[1:]) || !padded(rowsOf(*a, b), want.F64) {
 				t.Errorf("%s of problem %d: %v, want %v", name, b, a, want)
+			}
+		case *losses.Plan:
+			p, from := got[name].(*losses.Plan), 0
+			for _, entries := range p.Sizes[:b] {
+				from += entries
+			}
+			to := from + p.Sizes[b]
+			part := losses.Plan{Source: p.Source[from:to], Target: p.Target[from:to], Mass: p.Mass[from:to]}
+			if !reflect.DeepEqual(part, *want) {
+				t.Errorf("%s of problem %d: %v, want %v", name, b, part, want)
+			}
+		case *losses.Measure:
+			m := got[name].(*losses.Measure)
+			if m.Sizes[b] != want.Points.Shape[0] || !padded(rowsOf(m.Points, b), want.Points.F64) || !padded(rowsOf(*m.Weights, b), want.Weights.F64) {
+				t.Errorf("%s of problem %d: %v, want %v", name, b, m, want)
 			}
 		case *losses.Potentials:
 			p := got[name].(*losses.Potentials)
