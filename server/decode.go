@@ -7,7 +7,6 @@ import (
 
 	kantorv1 "kantor/gen/kantor/v1"
 	"kantor/losses"
-	"kantor/losses/kantorovich"
 	"kantor/losses/kl"
 	"kantor/losses/sinkhorn"
 )
@@ -62,13 +61,9 @@ func decodeLoss(path string, t *kantorv1.Term) (losses.Loss, error) {
 	case *kantorv1.Term_Sinkhorn:
 		return decodeSinkhorn(path+".sinkhorn", t.GetSinkhorn())
 	case *kantorv1.Term_Kantorovich:
-		k := t.GetKantorovich()
-		return kantorovich.Dual{
-			Source:        orDefault(k.GetSource(), "source"),
-			Target:        orDefault(k.GetTarget(), "target"),
-			Gap:           k.Gap,
-			MaxIterations: int(k.GetMaxIterations()),
-		}, nil
+		return decodeDual(path+".kantorovich", t.GetKantorovich())
+	case *kantorv1.Term_Transport:
+		return decodeTransport(path+".transport", t.GetTransport())
 	case *kantorv1.Term_Kl:
 		return kl.Gaussian{Posterior: orDefault(t.GetKl().GetPosterior(), "posterior"), Prior: t.GetKl().GetPrior()}, nil
 	case *kantorv1.Term_Mmd:
