@@ -23,7 +23,7 @@ type TermResult struct {
 // Outcome is the answer to one problem.
 type Outcome struct {
 	Value    float64
-	Interval *Interval // nil: the value is closed form, or a warning says why there is none
+	Interval *Interval // nil: the value is closed form or a lower bound of the population's, or a warning says why there is none
 	Solve    *Solve    // nil: nothing iterated
 	Estimand Estimand
 	// StandardError is that of a value which is a mean over samples, for [PopulationLowerBound]; nil: none.
@@ -47,9 +47,9 @@ type Interval struct{ Lower, Upper float64 }
 // Solve says how an iterative solver ended. That it did not converge is a result, not an error.
 type Solve struct {
 	Converged     bool    // whether the tolerance or the gap was reached
-	Iterations    int     // of the cross problem, annealing included
+	Iterations    int     // of the cross problem, annealing included; of exact transport pivots of the simplex
 	MarginalError float64 // L1, relative to the mass, the largest of the term's problems
-	Epsilon       float64 // the temperature that was used, in units of the cost
+	Epsilon       float64 // the temperature that was used, in units of the cost; 0: none
 	Strategy      string  // for people and logs: the number format and how pairs were computed, such as "float32 kernel, stored"
 }
 

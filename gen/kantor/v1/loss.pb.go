@@ -198,7 +198,7 @@ type Method int32
 const (
 	// Not given: auto.
 	Method_METHOD_UNSPECIFIED Method = 0
-	// Exact where that is as fast, entropic otherwise; the sizes alone decide.
+	// Exact where that is as fast, which is for up to 2^24 pairs of points or in dimension 1, entropic otherwise: the sizes alone decide.
 	Method_METHOD_AUTO Method = 1
 	// By exact transport: the bounds are as close as rounding lets them be.
 	Method_METHOD_EXACT Method = 2
@@ -984,26 +984,28 @@ func (*SinkhornDivergence_Rho) isSinkhornDivergence_Marginals() {}
 // h(z) = min_j |z - y_j| - g_j, so it is the interval's lower end; a plan's cost is the upper end.
 //
 // With fresh samples, fresh_source and fresh_target, h is fitted to source and target and evaluated on the fresh ones: the outcome's estimand says
-// POPULATION_LOWER_BOUND, for that is what it is in expectation, where W1 of the samples is above W1 of the populations.
+// POPULATION_LOWER_BOUND, for that is what it is in expectation, where W1 of the samples is above W1 of the populations. It has a standard error, where there
+// are two samples of each, and no interval.
 //
 // Gradients: points and weights. By the entropic method with the heights g held fixed: in the source points that is the gradient of the frozen potential;
-// in the target points the cones of h move with their points. By the exact method those of the optimal plan. With fresh samples h is held fixed, the
-// gradients are in the fresh samples, and those in source and target are 0. A gradient in weights is centred, <weights, gradient> = 0. Extras: potentials,
-// the values of h; critic and critic_gradient, h and its gradient at the points of the input that at names.
+// in the target points the cones of h move with their points. By the exact method those of the optimal plan, with 0 where points coincide. With fresh samples h
+// is held fixed, the gradients are in the fresh samples, and those in source and target are 0. A gradient in weights is centred, <weights, gradient> = 0.
+// Extras: potentials, the values of h; critic and critic_gradient, h and its gradient at the points of the input that at names, 0 at the tip of a cone. All
+// are of h with a mean of 0 over the target.
 type KantorovichDual struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the source input, a Measure or a Prior; empty: "source".
 	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
 	// Name of the target input, a Measure or a Prior; empty: "target".
 	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
-	// Gap between upper and lower bound, relative to the upper, at which iterations stop. Absent: 1e-2.
+	// Gap between upper and lower bound, relative to the upper, at which iterations of the entropic method stop. Absent: 1e-2. The exact method meets any.
 	Gap *float64 `protobuf:"fixed64,3,opt,name=gap,proto3,oneof" json:"gap,omitempty"`
 	// Most iterations of the entropic method. Zero: 10,000.
 	MaxIterations int32 `protobuf:"varint,4,opt,name=max_iterations,json=maxIterations,proto3" json:"max_iterations,omitempty"`
 	// How it is found.
 	Method Method `protobuf:"varint,5,opt,name=method,proto3,enum=kantor.v1.Method" json:"method,omitempty"`
 	// Name of fresh samples of the source's distribution, a Measure or a Prior, on which h is evaluated; empty: on the source itself. Given together with
-	// fresh_target.
+	// fresh_target, and not one of the inputs that h is fitted to.
 	FreshSource string `protobuf:"bytes,6,opt,name=fresh_source,json=freshSource,proto3" json:"fresh_source,omitempty"`
 	// The same for the target.
 	FreshTarget string `protobuf:"bytes,7,opt,name=fresh_target,json=freshTarget,proto3" json:"fresh_target,omitempty"`
@@ -1160,7 +1162,10 @@ func (x *GaussianKl) GetPrior() string {
 // |x-y|^p. Masses agree as for SinkhornDivergence. The answer is certified by its duals, so the interval is as narrow as rounding.
 //
 // Gradients: points and weights of source and target, those of the optimal plan, and of its potentials, centred. Where the optimum is not unique they are
-// those of the one that was found. Extras: potentials; plan; map, the barycentric image of each source point, [N,D]; interpolation, the measure on the way.
+// those of the one that was found, and 0 where points coincide. Extras: potentials; plan; map, the barycentric image of each source point, [N,D], for a point
+// without weight the target that its next grain would go to; interpolation, the measure on the way.
+//
+// With DEBIAS_SPLIT there are no extras, and a gradient in weights is centred in each half.
 type Transport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the source input, a Measure or a Prior; empty: "source".
@@ -1174,7 +1179,7 @@ type Transport struct {
 	//	*Transport_Cost
 	//	*Transport_P
 	Ground isTransport_Ground `protobuf_oneof:"ground"`
-	// Self terms: none where not given, since those of exact transport are 0; or split, as for SinkhornDivergence.
+	// Self terms: none where not given; or split, as for SinkhornDivergence. Self is refused, since those terms of exact transport are 0.
 	Debias Debias `protobuf:"varint,5,opt,name=debias,proto3,enum=kantor.v1.Debias" json:"debias,omitempty"`
 	// Time of the extra interpolation, from 0 at the source to 1 at the target; absent: ½.
 	Time *float64 `protobuf:"fixed64,6,opt,name=time,proto3,oneof" json:"time,omitempty"`

@@ -441,7 +441,8 @@ type Outcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Unweighted value.
 	Value float64 `protobuf:"fixed64,1,opt,name=value,proto3" json:"value,omitempty"`
-	// Contains the exact value; absent where the value is closed form, where it was left out, or where a warning INTERVAL_UNAVAILABLE says why.
+	// Contains the exact value; absent where the value is closed form or a POPULATION_LOWER_BOUND, where it was left out, or where a warning
+	// INTERVAL_UNAVAILABLE says why.
 	Interval *Interval `protobuf:"bytes,2,opt,name=interval,proto3" json:"interval,omitempty"`
 	// How the solver ended; absent where nothing iterates.
 	Solve *Solve `protobuf:"bytes,3,opt,name=solve,proto3" json:"solve,omitempty"`
@@ -873,11 +874,11 @@ type Solve struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whether the term's tolerance or gap was reached.
 	Converged bool `protobuf:"varint,1,opt,name=converged,proto3" json:"converged,omitempty"`
-	// Iterations of the cross problem, annealing included; one is a pass over its pairs of points.
+	// Iterations of the cross problem, annealing included; one is a pass over its pairs of points. Of exact transport: pivots of the simplex.
 	Iterations int32 `protobuf:"varint,2,opt,name=iterations,proto3" json:"iterations,omitempty"`
 	// L1 marginal error at the end, relative to the mass; the largest of the term's problems.
 	MarginalError float64 `protobuf:"fixed64,3,opt,name=marginal_error,json=marginalError,proto3" json:"marginal_error,omitempty"`
-	// The temperature that was used, in units of the cost.
+	// The temperature that was used, in units of the cost; 0: none.
 	Epsilon float64 `protobuf:"fixed64,4,opt,name=epsilon,proto3" json:"epsilon,omitempty"`
 	// For people and logs: the number format and how pairs of points were computed, such as "float32 kernel, stored". Its words may change; nothing should
 	// parse them.
