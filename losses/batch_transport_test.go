@@ -48,15 +48,17 @@ func transportCases(r *rand.Rand) map[string]batchCase {
 	for _, one := range withFresh {
 		one["fresh_source"], one["fresh_target"] = cloud(5, 3, true), cloud(8, 3, true)
 	}
+	sampled := []losses.Inputs{{"source": cloud(5, 2, true), "fresh_source": cloud(4, 2, true)}, {"source": cloud(3, 2, true), "fresh_source": cloud(9, 2, true)}}
+	sources := []losses.Inputs{{"source": cloud(5, 2, true)}, {"source": cloud(3, 2, true)}}
 	return map[string]batchCase{
 		"transport":           {transport, pairs(2, true), nil},
-		"transport shared":    {transport, []losses.Inputs{{"source": cloud(5, 2, true)}, {"source": cloud(3, 2, true)}}, losses.Inputs{"target": cloud(6, 2, true)}},
-		"transport prior":     {transport, []losses.Inputs{{"source": cloud(5, 2, true)}, {"source": cloud(3, 2, true)}}, losses.Inputs{"target": normal}},
+		"transport shared":    {transport, sources, losses.Inputs{"target": cloud(6, 2, true)}},
+		"transport prior":     {transport, sources, losses.Inputs{"target": normal}},
 		"transport power":     {power, pairs(1, true), nil},
 		"transport split":     {split, halves(), nil},
 		"transport second":    {second, halves("second_source", "second_target"), nil},
 		"kantorovich at":      {entropic, pairs(2, true), losses.Inputs{"at": cloud(3, 2, false)}},
 		"kantorovich fresh":   {fresh, withFresh, nil},
-		"kantorovich sampled": {fresh, []losses.Inputs{{"source": cloud(5, 2, true), "fresh_source": cloud(4, 2, true)}, {"source": cloud(3, 2, true), "fresh_source": cloud(9, 2, true)}}, losses.Inputs{"target": normal, "fresh_target": normal}},
+		"kantorovich sampled": {fresh, sampled, losses.Inputs{"target": normal, "fresh_target": normal}},
 	}
 }

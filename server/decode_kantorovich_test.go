@@ -17,7 +17,8 @@ func transportTerm(t *kantorv1.Transport) *kantorv1.Term {
 
 // Every parameter arrives, and a schedule can set the numbers; the power and the cost exclude each other.
 func TestTransportParameters(t *testing.T) {
-	sent := &kantorv1.Transport{Source: "a", Target: "b", Ground: &kantorv1.Transport_P{P: 3}, Debias: kantorv1.Debias_DEBIAS_SPLIT, SecondSource: "c", SecondTarget: "d"}
+	sent := &kantorv1.Transport{Source: "a", Target: "b", Ground: &kantorv1.Transport_P{P: 3}, Debias: kantorv1.Debias_DEBIAS_SPLIT, SecondSource: "c",
+		SecondTarget: "d"}
 	given, err := override(objective(transportTerm(sent)), map[string]float64{"transport.time": 0.25, "transport.p": 1.5})
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +66,8 @@ func TestTransportExtrasOfABatch(t *testing.T) {
 	if got := float64s(images.GetData()); !slices.Equal(images.GetShape(), []int64{2, 3, 1}) || !slices.Equal(got, []float64{1, 1.5, 2, 1.5, 0, 0}) {
 		t.Errorf("map %v of shape %v", got, images.GetShape())
 	}
-	if !slices.Equal(plan.GetSource(), []int32{0, 1, 1, 2, 0, 0}) || !slices.Equal(plan.GetTarget(), []int32{0, 0, 1, 1, 0, 1}) || !slices.Equal(plan.GetSizes(), []int64{4, 2}) {
+	if !slices.Equal(plan.GetSource(), []int32{0, 1, 1, 2, 0, 0}) || !slices.Equal(plan.GetTarget(), []int32{0, 0, 1, 1, 0, 1}) ||
+		!slices.Equal(plan.GetSizes(), []int64{4, 2}) {
 		t.Errorf("plan %v", plan)
 	}
 	if got := float64s(plan.GetMass().GetData()); !slices.Equal(got, []float64{0.25, 0.25, 0.25, 0.25, 0.5, 0.5}) {

@@ -234,9 +234,11 @@ func TestExactMeetsAnyGap(t *testing.T) {
 }
 
 func TestBadDuals(t *testing.T) {
-	in := losses.Inputs{"x": losstest.Cloud([]float64{0, 0}), "y": losstest.Cloud([]float64{1, 1}), "x2": losstest.Cloud([]float64{2, 2}), "line": losstest.Cloud([]float64{0}),
+	in := losses.Inputs{"x": losstest.Cloud([]float64{0, 0}), "y": losstest.Cloud([]float64{1, 1}), "x2": losstest.Cloud([]float64{2, 2}),
+		"line":  losstest.Cloud([]float64{0}),
 		"heavy": &losses.Measure{Points: losses.NewArray([]float64{0, 0}, 1, 2), Weights: &losses.Array{Shape: []int{1}, F64: []float64{2}}},
-		"far":   losstest.Cloud([]float64{1e301, 0}), "q": &losses.Gaussian{Mean: losses.NewArray([]float64{0}, 1, 1), LogVariance: losses.NewArray([]float64{0}, 1, 1)},
+		"far":   losstest.Cloud([]float64{1e301, 0}),
+		"q":     &losses.Gaussian{Mean: losses.NewArray([]float64{0}, 1, 1), LogVariance: losses.NewArray([]float64{0}, 1, 1)},
 		"prior": &losses.Prior{Family: losses.StandardNormal{}}}
 	for name, tt := range map[string]struct {
 		change func(*kantorovich.Dual)

@@ -34,8 +34,9 @@ func (p *plain) Solve(ctx context.Context, want losses.Want) (losses.TermResult,
 		return losses.TermResult{}, err
 	}
 	value := p.scale * s.Value
-	result := losses.TermResult{Outcomes: []losses.Outcome{{Value: value, Estimand: losses.Empirical, Interval: entropic.Widen(p.scale*s.Lower, p.scale*s.Upper, 0, value),
-		Solve: &losses.Solve{Converged: true, Iterations: s.Pivots, Strategy: s.Strategy}}}}
+	outcome := losses.Outcome{Value: value, Estimand: losses.Empirical, Solve: &losses.Solve{Converged: true, Iterations: s.Pivots, Strategy: s.Strategy}}
+	outcome.Interval = entropic.Widen(p.scale*s.Lower, p.scale*s.Upper, 0, value)
+	result := losses.TermResult{Outcomes: []losses.Outcome{outcome}}
 	out := collect(want)
 	if err := p.addPoints(ctx, out.points(p.a), out.points(p.b), p.a, p.b, s.Plan); err != nil {
 		return losses.TermResult{}, err
