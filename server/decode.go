@@ -109,15 +109,9 @@ func decodeSinkhorn(path string, s *kantorv1.SinkhornDivergence) (losses.Loss, e
 	case *kantorv1.SinkhornDivergence_Gap:
 		d.Gap = &stop.Gap
 	}
-	switch s.GetCost() {
-	case kantorv1.Cost_COST_UNSPECIFIED, kantorv1.Cost_COST_HALF_SQUARED_EUCLIDEAN:
-		d.Cost = losses.HalfSquaredEuclidean
-	case kantorv1.Cost_COST_SQUARED_EUCLIDEAN:
-		d.Cost = losses.SquaredEuclidean
-	case kantorv1.Cost_COST_EUCLIDEAN:
-		d.Cost = losses.Euclidean
-	default:
-		return nil, badf(path+".cost", "is %d, want a value of kantor.v1.Cost", s.GetCost())
+	var err error
+	if d.Cost, err = decodeCost(path, s.GetCost()); err != nil {
+		return nil, err
 	}
 	switch s.GetDebias() {
 	case kantorv1.Debias_DEBIAS_UNSPECIFIED, kantorv1.Debias_DEBIAS_SELF:
