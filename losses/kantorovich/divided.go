@@ -29,7 +29,7 @@ func (p *divided) Work() losses.Work {
 	return total
 }
 
-// Solve implements [losses.Problem]. The interval is [¼ΣL - ½(U_X+U_Y), ¼ΣU - ½(L_X+L_Y)], L and U the ends of those of the problems.
+// Solve implements [losses.Problem].
 func (p *divided) Solve(ctx context.Context, want losses.Want) (losses.TermResult, error) {
 	var solved [len(split.Pairs)]*exact.Solution
 	err := parallel.Each(ctx, len(solved), func(i int) (err error) {
@@ -39,22 +39,29 @@ func (p *divided) Solve(ctx context.Context, want losses.Want) (losses.TermResul
 	if err != nil {
 		return losses.TermResult{}, err
 	}
-	value, lower, upper, size := 0.0, 0.0, 0.0, 0.0
 	solve := losses.Solve{Converged: true, Strategy: solved[0].Strategy}
 	out := collect(want)
+	for i, pair := range split.Pairs {
+		solve.Iterations += solved[i].Pivots
+		if err := p.addTerm(ctx, out, pair, solved[i]); err != nil {
+			return losses.TermResult{}, err
+		}
+	}
+	value, interval := p.combine(solved)
+	return losses.TermResult{Outcomes: []losses.Outcome{{Value: value, Estimand: losses.Empirical, Interval: interval, Solve: &solve}}, Gradients: out.sums}, nil
+}
+
+// combine returns U and the interval [¼ΣL - ½(U_X+U_Y), ¼ΣU - ½(L_X+L_Y)], L and U the ends of those of the problems.
+func (p *divided) combine(solved [len(split.Pairs)]*exact.Solution) (value float64, interval *losses.Interval) {
+	lower, upper, size := 0.0, 0.0, 0.0
 	for i, pair := range split.Pairs {
 		s, share := solved[i], p.scale*pair.Share
 		value += share * s.Value
 		lower += min(share*s.Lower, share*s.Upper)
 		upper += max(share*s.Lower, share*s.Upper)
 		size = max(size, p.scale*s.Upper)
-		solve.Iterations += s.Pivots
-		if err := p.addTerm(ctx, out, pair, s); err != nil {
-			return losses.TermResult{}, err
-		}
 	}
-	outcome := losses.Outcome{Value: value, Estimand: losses.Empirical, Interval: entropic.Widen(lower, upper, size, value), Solve: &solve}
-	return losses.TermResult{Outcomes: []losses.Outcome{outcome}, Gradients: out.sums}, nil
+	return value, entropic.Widen(lower, upper, size, value)
 }
 
 // addTerm adds what one of the six problems is to the gradients of the inputs. Its weights may change only so that each half keeps its mass, so the gradient in

@@ -152,9 +152,8 @@ func (g ground) of(x, y []float64) float64 {
 func (g ground) addGradient(dst []float64, w float64, x, y []float64) {
 	if g.power > 0 {
 		difference := x[0] - y[0]
-		if difference != 0 { // where p < 1 + something small, 0^(p-1) is no better than 1
-			dst[0] += w * g.power * math.Copysign(math.Pow(math.Abs(difference), g.power-1), difference)
-		}
+		// Here the power is above 1, so that where the points coincide this is 0.
+		dst[0] += w * g.power * math.Copysign(math.Pow(math.Abs(difference), g.power-1), difference)
 		return
 	}
 	g.cost.AddGradient(dst, g.scale*w, x, y)

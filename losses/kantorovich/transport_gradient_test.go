@@ -191,38 +191,39 @@ func TestSplitIsItsSixProblems(t *testing.T) {
 	}
 }
 
-// The gradient in the weights is that for changes that keep the mass of each half, whose weights are twice the input's. Transport between equal weights is
-// degenerate, so a grain of mass that moves has other slopes to the left and to the right; the gradient lies between them. The value is the sum of convex
-// and of concave functions of the weights, so the slopes are taken of each of the six.
+// The gradient in the weights is that for changes that keep the mass of each half, whose weights are twice the input's: twice the shares of the potentials of
+// the problems that a half stands in, centred in it. Those are gradients: transport between equal weights is degenerate, so a grain of mass that moves from point
+// to point has other slopes to the left and to the right, and the gradient of each problem lies between.
 func TestSplitWeightGradient(t *testing.T) {
 	in := halved(950, 8, 2)
 	halves, measures := batches(t, in)
-	g := losstest.Evaluate(t, divided(losses.HalfSquaredEuclidean), in, "x.weights").Gradients[losses.Ref{Input: "x", Field: "weights"}].F64
-	own := make([]float64, 4) // of the points of X₁
-	for i := range own {
-		mark := []float64{0, 0, 0, 0}
-		mark[i] = 1
-		row := make([]float64, 8)
-		halves[0].AddRows(row, 1, mark, 1)
-		own[i] = g[slices.Index(row, 1)]
-	}
-	near(t, "mean over a half", own[0]+own[1]+own[2]+own[3], 0, 1e-14)
-	const grain = 1e-6
-	slope := func(other int, sign float64) float64 {
-		w := measures[0].Weights.F64
-		before := losstest.Outcome(t, transport(losses.HalfSquaredEuclidean), pair(measures[0], measures[other])).Value
-		w[0], w[1] = w[0]+2*sign*grain, w[1]-2*sign*grain
-		after := losstest.Outcome(t, transport(losses.HalfSquaredEuclidean), pair(measures[0], measures[other])).Value
-		w[0], w[1] = w[0]-2*sign*grain, w[1]+2*sign*grain
-		return (after - before) / (sign * grain)
-	}
-	least, most := 0.0, 0.0
+	cost := losses.SquaredEuclidean
+	g := losstest.Evaluate(t, divided(cost), in, "x.weights").Gradients[losses.Ref{Input: "x", Field: "weights"}].F64
+	want := make([]float64, 4) // in the weights of X₁
 	for other, share := range map[int]float64{1: -0.5, 2: 0.25, 3: 0.25} {
-		left, right := share*slope(other, -1), share*slope(other, 1)
-		least, most = least+min(left, right), most+max(left, right)
+		p := extra(t, transport(cost), pair(measures[0], measures[other]), "potentials").(*losses.Potentials)
+		for i, f := range p.Source {
+			want[i] += share * (f - (p.Source[0]+p.Source[1]+p.Source[2]+p.Source[3])/4)
+		}
+		const grain = 1e-6
+		slope := func(sign float64) float64 {
+			w := measures[0].Weights.F64
+			before := losstest.Outcome(t, transport(cost), pair(measures[0], measures[other])).Value
+			w[0], w[1] = 0.25+sign*grain, 0.25-sign*grain
+			after := losstest.Outcome(t, transport(cost), pair(measures[0], measures[other])).Value
+			w[0], w[1] = 0.25, 0.25
+			return (after - before) / (sign * grain)
+		}
+		if f := p.Source[0] - p.Source[1]; f < slope(-1)-1e-8 || f > slope(1)+1e-8 {
+			t.Errorf("moving a grain from point 1 to point 0 has the slope %v by potentials, want %v to %v", f, slope(-1), slope(1))
+		}
 	}
-	if got := own[0] - own[1]; got < least-1e-7 || got > most+1e-7 {
-		t.Errorf("moving a grain from point 1 to point 0 of a half changes the value by %v, want %v to %v", got, least, most)
+	whole := make([]float64, 8)
+	halves[0].AddRows(whole, 2, want, 1)
+	for i, v := range whole {
+		if v != 0 {
+			near(t, fmt.Sprintf("weight %d", i), g[i], v, 1e-14)
+		}
 	}
 }
 
