@@ -18,12 +18,11 @@ func AddPull(dst []float64, c Cost, x, y, h []float64, scale, shift, nearest flo
 	}
 }
 
-// MinRow returns min_j C(x,y_j) - g_j and the first j where it is reached. y holds the points row by row, one for each g.
-func MinRow(c Cost, x, y, g []float64) (least float64, at int) {
-	d := len(x)
+// MinRow returns min_j costs_j - g_j and the first j where it is reached.
+func MinRow(costs, g []float64) (least float64, at int) {
 	least = math.Inf(1)
-	for j, gj := range g {
-		if v := c.Of(x, y[j*d:j*d+d]) - gj; v < least {
+	for j, c := range costs {
+		if v := c - g[j]; v < least {
 			least, at = v, j
 		}
 	}

@@ -134,7 +134,7 @@ func TestGradientOfDistanceVanishesWherePointsCoincide(t *testing.T) {
 }
 
 func TestMinRowTakesTheFirst(t *testing.T) {
-	least, at := MinRow(Distance, []float64{0}, []float64{3, 1, -1, 5}, []float64{0, 0, 0, 4})
+	least, at := MinRow([]float64{3, 1, 1, 5}, []float64{0, 0, 0, 4})
 	if least != 1 || at != 1 {
 		t.Errorf("got %v at %d, want 1 at 1", least, at)
 	}
