@@ -112,3 +112,30 @@ def test_pot_split(client: kantor.Client, rng: np.random.Generator) -> None:
     result = client.evaluate(term, dict(zip(("source", "x2", "target", "y2"), batches, strict=True)))
     # The terms are some 10 each and right to 1e-14 of themselves.
     np.testing.assert_allclose(result.value, want, rtol=0, atol=1e-12)
+
+
+def test_pot_duals_make_the_critic(client: kantor.Client, rng: np.random.Generator) -> None:
+    """The c-transform of POT's duals is the critic, at fresh samples too; its means there are the fresh value."""
+    x, a, y, b = clouds(rng, 60, 45, 3)
+    fresh_x, fresh_y = rng.standard_normal((80, 3)), 0.7 * rng.standard_normal((70, 3)) + 0.5
+    _, log = ot.emd(a, b, ot.dist(x, y, metric="euclidean"), log=True)
+
+    def critic(z: Floats) -> Floats:
+        values: Floats = (ot.dist(z, y, metric="euclidean") - log["v"]).min(1)
+        return values
+
+    inputs = {"source": kantor.Measure(x, a), "target": kantor.Measure(y, b), "x": fresh_x, "y": fresh_y}
+    term = kantor.Kantorovich(method="exact", fresh_source="x", fresh_target="y", at="x")
+    result = client.evaluate(term, inputs, extras=["kantorovich.critic"]).terms["kantorovich"]
+    at_x, at_y = critic(fresh_x), critic(fresh_y)
+    # Potentials are right to some 1e-15 of distances of order 1, and unique up to a constant for these weights.
+    np.testing.assert_allclose(result.value, at_x.mean() - at_y.mean(), rtol=0, atol=1e-12)
+    values = result.extras["critic"]
+    assert isinstance(values, np.ndarray)
+    np.testing.assert_allclose(values, at_x - b @ critic(y), rtol=0, atol=1e-12)
+    (outcome,) = result.outcomes
+    assert outcome.estimand == "population_lower_bound"
+    assert outcome.interval is None
+    error = np.sqrt(at_x.var(ddof=1) / 80 + at_y.var(ddof=1) / 70)
+    assert outcome.standard_error is not None
+    np.testing.assert_allclose(outcome.standard_error, error, rtol=1e-12)
