@@ -47,6 +47,7 @@ type strip struct {
 	// On entry k holds costs; what is left there is k over its factor. The weights of the gradient go to t, nil if none is wanted, and g, t itself if the
 	// kernel has but one.
 	k, t, g []float64
+	spare   []float64 // may hold anything
 }
 
 // row is row i of the matrix m of the strip.
@@ -72,14 +73,17 @@ func fillEnergy(s *strip) {
 	if s.t == nil {
 		return
 	}
+	one, zero, limit := [1]float64{1}, [1]float64{}, 1/s.near
 	for i := range s.rows {
-		t := s.row(s.t, i)
-		for j, d := range s.row(s.k, i) {
-			if d > s.near {
-				t[j] = 1 / d
-				continue
+		k, t := s.row(s.k, i), s.row(s.t, i)
+		vec.Poles(t, s.row(s.spare, i), k, 1, one[:], zero[:])
+		if vec.MaxOf(t) < limit {
+			continue
+		}
+		for j, d := range k {
+			if !(d > s.near) {
+				t[j], s.hits = 0, append(s.hits, int32(i*block+j))
 			}
-			t[j], s.hits = 0, append(s.hits, int32(i*block+j))
 		}
 	}
 }
@@ -121,28 +125,13 @@ func fillLaplacian(scale float64) func(*strip) {
 // fillIMQ leaves Σ s/(s+u) and its derivative but for the sign, Σ s/(s+u)², for u = d² over 2 D blur², which is scale times half the square.
 func fillIMQ(scale float64) func(*strip) {
 	return func(s *strip) {
+		slopes := s.t
+		if slopes == nil {
+			slopes = s.spare
+		}
 		for i := range s.rows {
 			k := s.row(s.k, i)
-			if s.t == nil {
-				for j, c := range k {
-					k[j], _ = imq(c * scale)
-				}
-				continue
-			}
-			t := s.row(s.t, i)
-			for j, c := range k {
-				k[j], t[j] = imq(c * scale)
-			}
+			vec.Poles(k, s.row(slopes, i), k, scale, imqScales[:], imqScales[:])
 		}
 	}
-}
-
-// imq is the value and the derivative, but for its sign, of the kernel in u.
-func imq(u float64) (k, t float64) {
-	for _, s := range imqScales {
-		v := s / (s + u)
-		k += v
-		t += v * v / s
-	}
-	return k, t
 }

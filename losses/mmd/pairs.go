@@ -133,7 +133,7 @@ func (p *pairs) tile(i, j int, gate *parallel.Gate) {
 func (p *pairs) strip(room *scratch, lo, hi, j int) {
 	x, y, d := p.x, p.y, p.x.d
 	from, rows := j*block, hi-lo
-	s := &strip{rows: rows, cols: y.columns(j), near: p.near, rx: x.squares[lo:hi], ry: y.squares[from:], k: room.k[:], hits: room.hits[:0]}
+	s := &strip{rows: rows, cols: y.columns(j), near: p.near, rx: x.squares[lo:hi], ry: y.squares[from:], k: room.k[:], hits: room.hits[:0], spare: room.turned[:]}
 	if p.inX || p.inY {
 		s.t, s.g = room.t[:], room.t[:]
 		if p.two {

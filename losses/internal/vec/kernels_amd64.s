@@ -1220,6 +1220,69 @@ DATA squareGrainF64AVX2<>+16(SB)/8, $0x07b0000000000000
 DATA squareGrainF64AVX2<>+24(SB)/8, $0x07b0000000000000
 GLOBL squareGrainF64AVX2<>(SB), RODATA|NOPTR, $32
 
+// func polesF64AVX2(value []float64, slope []float64, x []float64, scale float64, residues []float64, at []float64)
+// Requires: AVX, FMA3
+TEXT ·polesF64AVX2(SB), NOSPLIT, $0-128
+	MOVQ         value_base+0(FP), AX
+	MOVQ         value_len+8(FP), CX
+	SHLQ         $0x03, CX
+	MOVQ         slope_base+24(FP), DX
+	MOVQ         x_base+48(FP), BX
+	VBROADCASTSD scale+72(FP), Y0
+	MOVQ         residues_base+80(FP), SI
+	MOVQ         at_base+104(FP), DI
+	MOVQ         at_len+112(FP), R8
+	SHLQ         $0x03, R8
+	VMOVUPD      oneF64AVX2<>+0(SB), Y1
+	XORQ         R9, R9
+
+block52:
+	LEAQ    64(R9), R10
+	CMPQ    R10, CX
+	JGT     rest53
+	VMOVUPD (BX)(R9*1), Y2
+	VMULPD  Y0, Y2, Y2
+	VXORPD  Y4, Y4, Y4
+	VXORPD  Y6, Y6, Y6
+	VMOVUPD 32(BX)(R9*1), Y3
+	VMULPD  Y0, Y3, Y3
+	VXORPD  Y5, Y5, Y5
+	VXORPD  Y7, Y7, Y7
+	XORQ    R10, R10
+
+pole55:
+	VBROADCASTSD (DI)(R10*1), Y8
+	VBROADCASTSD (SI)(R10*1), Y9
+	VADDPD       Y8, Y2, Y10
+	VDIVPD       Y10, Y1, Y10
+	VMULPD       Y9, Y10, Y11
+	VADDPD       Y11, Y4, Y4
+	VFMADD231PD  Y11, Y10, Y6
+	VADDPD       Y8, Y3, Y8
+	VDIVPD       Y8, Y1, Y8
+	VMULPD       Y9, Y8, Y9
+	VADDPD       Y9, Y5, Y5
+	VFMADD231PD  Y9, Y8, Y7
+	ADDQ         $0x00000008, R10
+	CMPQ         R10, R8
+	JL           pole55
+	VMOVUPD      Y4, (AX)(R9*1)
+	VMOVUPD      Y6, (DX)(R9*1)
+	VMOVUPD      Y5, 32(AX)(R9*1)
+	VMOVUPD      Y7, 32(DX)(R9*1)
+	ADDQ         $0x00000040, R9
+	JMP          block52
+
+rest53:
+	VZEROUPPER
+	RET
+
+DATA oneF64AVX2<>+0(SB)/8, $0x3ff0000000000000
+DATA oneF64AVX2<>+8(SB)/8, $0x3ff0000000000000
+DATA oneF64AVX2<>+16(SB)/8, $0x3ff0000000000000
+DATA oneF64AVX2<>+24(SB)/8, $0x3ff0000000000000
+GLOBL oneF64AVX2<>(SB), RODATA|NOPTR, $32
+
 // func imagesF64AVX2(dst []float64, ld int, w []float64, ldw int, rows int, y []float64, d int, count int)
 // Requires: AVX, CMOV, FMA3
 TEXT ·imagesF64AVX2(SB), NOSPLIT, $0-112
@@ -1252,10 +1315,10 @@ TEXT ·imagesF64AVX2(SB), NOSPLIT, $0-112
 	MOVQ    count+104(FP), DX
 	XORQ    R10, R10
 
-block52:
+block56:
 	LEAQ    64(R10), R11
 	CMPQ    R11, CX
-	JGT     rest53
+	JGT     rest57
 	MOVQ    dst_base+0(FP), R11
 	MOVQ    ld+24(FP), R12
 	SHLQ    $0x03, R12
@@ -1296,9 +1359,9 @@ block52:
 	ADDQ    R10, R12
 	XORQ    R11, R11
 	CMPQ    R11, DX
-	JGE     summed56
+	JGE     summed60
 
-column55:
+column59:
 	VMOVUPD      (R12), Y12
 	VMOVUPD      32(R12), Y13
 	VBROADCASTSD (AX)(R11*8), Y14
@@ -1322,9 +1385,9 @@ column55:
 	ADDQ         CX, R12
 	INCQ         R11
 	CMPQ         R11, DX
-	JLT          column55
+	JLT          column59
 
-summed56:
+summed60:
 	MOVQ    dst_base+0(FP), R11
 	MOVQ    ld+24(FP), R12
 	SHLQ    $0x03, R12
@@ -1362,9 +1425,9 @@ summed56:
 	VMOVUPD Y10, (R14)(R10*1)
 	VMOVUPD Y11, 32(R14)(R10*1)
 	ADDQ    $0x00000040, R10
-	JMP     block52
+	JMP     block56
 
-rest53:
+rest57:
 	VZEROUPPER
 	RET
 
@@ -1397,14 +1460,14 @@ TEXT ·logSumProductsF64AVX2(SB), NOSPLIT, $0-160
 	VMOVUPD Y0, 128(SI)
 	VMOVUPD Y1, 160(SI)
 
-panel57:
+panel61:
 	MOVQ h_len+144(FP), DI
 	SHLQ $0x03, DI
 	CMPQ DX, DI
-	JGE  panels58
+	JGE  panels62
 	MOVQ $+4, DI
 
-tile59:
+tile63:
 	VXORPD Y0, Y0, Y0
 	VXORPD Y1, Y1, Y1
 	VXORPD Y2, Y2, Y2
@@ -1420,9 +1483,9 @@ tile59:
 	MOVQ   CX, R11
 	XORQ   R10, R10
 	CMPQ   R10, AX
-	JGE    multiplied62
+	JGE    multiplied66
 
-dimension61:
+dimension65:
 	VBROADCASTSD (BX)(R10*8), Y12
 	VBROADCASTSD (R8)(R10*8), Y13
 	VBROADCASTSD (R9)(R10*8), Y14
@@ -1445,9 +1508,9 @@ dimension61:
 	ADDQ         $0x00000200, R11
 	INCQ         R10
 	CMPQ         R10, AX
-	JLT          dimension61
+	JLT          dimension65
 
-multiplied62:
+multiplied66:
 	MOVQ        h_base+136(FP), R10
 	VMOVUPD     (SI), Y12
 	VADDPD      (R10)(DX*1), Y0, Y0
@@ -1462,7 +1525,7 @@ multiplied62:
 	VCMPPD      $0x1e, slackF64AVX2<>+0(SB), Y13, Y13
 	VMOVMSKPD   Y13, R11
 	TESTL       R11, R11
-	JZ          steady63
+	JZ          steady67
 	VMOVUPD     (SI), Y13
 	VSUBPD      Y12, Y13, Y13
 	VMOVUPD     Y12, (SI)
@@ -1488,7 +1551,7 @@ multiplied62:
 	VMULPD      32(SI), Y13, Y13
 	VMOVUPD     Y13, 32(SI)
 
-steady63:
+steady67:
 	VSUBPD      (SI), Y0, Y0
 	VSUBPD      (SI), Y1, Y1
 	VSUBPD      (SI), Y2, Y2
@@ -1587,7 +1650,7 @@ steady63:
 	VCMPPD      $0x1e, slackF64AVX2<>+0(SB), Y1, Y1
 	VMOVMSKPD   Y1, R11
 	TESTL       R11, R11
-	JZ          steady64
+	JZ          steady68
 	VMOVUPD     64(SI), Y1
 	VSUBPD      Y0, Y1, Y1
 	VMOVUPD     Y0, 64(SI)
@@ -1613,7 +1676,7 @@ steady63:
 	VMULPD      96(SI), Y1, Y1
 	VMOVUPD     Y1, 96(SI)
 
-steady64:
+steady68:
 	VSUBPD      64(SI), Y4, Y4
 	VSUBPD      64(SI), Y5, Y5
 	VSUBPD      64(SI), Y6, Y6
@@ -1712,7 +1775,7 @@ steady64:
 	VCMPPD      $0x1e, slackF64AVX2<>+0(SB), Y1, Y1
 	VMOVMSKPD   Y1, R10
 	TESTL       R10, R10
-	JZ          steady65
+	JZ          steady69
 	VMOVUPD     128(SI), Y1
 	VSUBPD      Y0, Y1, Y1
 	VMOVUPD     Y0, 128(SI)
@@ -1738,7 +1801,7 @@ steady64:
 	VMULPD      160(SI), Y1, Y1
 	VMOVUPD     Y1, 160(SI)
 
-steady65:
+steady69:
 	VSUBPD      128(SI), Y8, Y8
 	VSUBPD      128(SI), Y9, Y9
 	VSUBPD      128(SI), Y10, Y10
@@ -1827,17 +1890,17 @@ steady65:
 	ADDQ        $0x00000080, CX
 	ADDQ        $0x00000080, DX
 	DECQ        DI
-	JZ          next60
-	JMP         tile59
+	JZ          next64
+	JMP         tile63
 
-next60:
+next64:
 	MOVQ AX, DI
 	DECQ DI
 	SHLQ $0x09, DI
 	ADDQ DI, CX
-	JMP  panel57
+	JMP  panel61
 
-panels58:
+panels62:
 	MOVQ         rows+96(FP), AX
 	MOVQ         max_base+0(FP), CX
 	MOVQ         sum_base+24(FP), DX
@@ -1989,14 +2052,14 @@ TEXT ·sweepProductsF64AVX2(SB), NOSPLIT, $0-232
 	VMOVUPD Y0, 32(SI)
 	VMOVUPD Y0, 64(SI)
 
-panel66:
+panel70:
 	MOVQ h_len+192(FP), DI
 	SHLQ $0x03, DI
 	CMPQ DX, DI
-	JGE  panels67
+	JGE  panels71
 	MOVQ $+4, DI
 
-tile68:
+tile72:
 	VXORPD Y0, Y0, Y0
 	VXORPD Y1, Y1, Y1
 	VXORPD Y2, Y2, Y2
@@ -2012,9 +2075,9 @@ tile68:
 	MOVQ   CX, R11
 	XORQ   R10, R10
 	CMPQ   R10, AX
-	JGE    multiplied71
+	JGE    multiplied75
 
-dimension70:
+dimension74:
 	VBROADCASTSD (BX)(R10*8), Y12
 	VBROADCASTSD (R8)(R10*8), Y13
 	VBROADCASTSD (R9)(R10*8), Y14
@@ -2037,9 +2100,9 @@ dimension70:
 	ADDQ         $0x00000200, R11
 	INCQ         R10
 	CMPQ         R10, AX
-	JLT          dimension70
+	JLT          dimension74
 
-multiplied71:
+multiplied75:
 	MOVQ         h_base+184(FP), R10
 	MOVQ         b_base+208(FP), R11
 	MOVQ         colSums_base+24(FP), R12
@@ -2376,17 +2439,17 @@ multiplied71:
 	ADDQ         $0x00000080, CX
 	ADDQ         $0x00000080, DX
 	DECQ         DI
-	JZ           next69
-	JMP          tile68
+	JZ           next73
+	JMP          tile72
 
-next69:
+next73:
 	MOVQ AX, DI
 	DECQ DI
 	SHLQ $0x09, DI
 	ADDQ DI, CX
-	JMP  panel66
+	JMP  panel70
 
-panels67:
+panels71:
 	MOVQ         rows+96(FP), AX
 	MOVQ         rowSums_base+0(FP), CX
 	MOVQ         $+8, DX
@@ -2431,10 +2494,10 @@ TEXT ·sumF64AVX2(SB), NOSPLIT, $0-32
 	VXORPD Y3, Y3, Y3
 	XORQ   DX, DX
 
-block72:
+block76:
 	LEAQ    128(DX), BX
 	CMPQ    BX, CX
-	JGT     rest73
+	JGT     rest77
 	VMOVUPD (AX)(DX*1), Y4
 	VADDPD  Y4, Y0, Y0
 	VMOVUPD 32(AX)(DX*1), Y4
@@ -2444,9 +2507,9 @@ block72:
 	VMOVUPD 96(AX)(DX*1), Y4
 	VADDPD  Y4, Y3, Y3
 	ADDQ    $0x00000080, DX
-	JMP     block72
+	JMP     block76
 
-rest73:
+rest77:
 	VADDPD       Y3, Y0, Y0
 	VADDPD       Y2, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -2470,10 +2533,10 @@ TEXT ·maxOfF64AVX2(SB), NOSPLIT, $0-32
 	VMOVUPD minusInfF64AVX2<>+0(SB), Y3
 	XORQ    DX, DX
 
-block75:
+block79:
 	LEAQ    128(DX), BX
 	CMPQ    BX, CX
-	JGT     rest76
+	JGT     rest80
 	VMOVUPD (AX)(DX*1), Y4
 	VMAXPD  Y0, Y4, Y5
 	VMAXPD  Y4, Y0, Y0
@@ -2491,9 +2554,9 @@ block75:
 	VMAXPD  Y4, Y3, Y3
 	VORPD   Y5, Y3, Y3
 	ADDQ    $0x00000080, DX
-	JMP     block75
+	JMP     block79
 
-rest76:
+rest80:
 	VMAXPD       Y0, Y3, Y4
 	VMAXPD       Y3, Y0, Y0
 	VORPD        Y4, Y0, Y0
@@ -2539,7 +2602,7 @@ TEXT ·peakF64AVX2(SB), NOSPLIT, $0-16
 	VXORPD  Y11, Y11, Y11
 	VMOVUPD exp2c0F64AVX2<>+0(SB), Y12
 
-round78:
+round82:
 	VFMADD231PD  Y12, Y12, Y0
 	VFMADD231PD  Y12, Y12, Y1
 	VFMADD231PD  Y12, Y12, Y2
@@ -2553,7 +2616,7 @@ round78:
 	VFMADD231PD  Y12, Y12, Y10
 	VFMADD231PD  Y12, Y12, Y11
 	DECQ         AX
-	JNZ          round78
+	JNZ          round82
 	VADDPD       Y11, Y0, Y0
 	VADDPD       Y10, Y1, Y1
 	VADDPD       Y9, Y2, Y2
@@ -4161,6 +4224,95 @@ DATA squareGrainF64AVX512<>+48(SB)/8, $0x07b0000000000000
 DATA squareGrainF64AVX512<>+56(SB)/8, $0x07b0000000000000
 GLOBL squareGrainF64AVX512<>(SB), RODATA|NOPTR, $64
 
+// func polesF64AVX512(value []float64, slope []float64, x []float64, scale float64, residues []float64, at []float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·polesF64AVX512(SB), NOSPLIT, $0-128
+	MOVQ         value_base+0(FP), AX
+	MOVQ         value_len+8(FP), CX
+	SHLQ         $0x03, CX
+	MOVQ         slope_base+24(FP), DX
+	MOVQ         x_base+48(FP), BX
+	VBROADCASTSD scale+72(FP), Z0
+	MOVQ         residues_base+80(FP), SI
+	MOVQ         at_base+104(FP), DI
+	MOVQ         at_len+112(FP), R8
+	SHLQ         $0x03, R8
+	VMOVUPD      oneF64AVX512<>+0(SB), Z1
+	XORQ         R9, R9
+
+block52:
+	LEAQ    256(R9), R10
+	CMPQ    R10, CX
+	JGT     rest53
+	VMOVUPD (BX)(R9*1), Z2
+	VMULPD  Z0, Z2, Z2
+	VXORPD  Z6, Z6, Z6
+	VXORPD  Z10, Z10, Z10
+	VMOVUPD 64(BX)(R9*1), Z3
+	VMULPD  Z0, Z3, Z3
+	VXORPD  Z7, Z7, Z7
+	VXORPD  Z11, Z11, Z11
+	VMOVUPD 128(BX)(R9*1), Z4
+	VMULPD  Z0, Z4, Z4
+	VXORPD  Z8, Z8, Z8
+	VXORPD  Z12, Z12, Z12
+	VMOVUPD 192(BX)(R9*1), Z5
+	VMULPD  Z0, Z5, Z5
+	VXORPD  Z9, Z9, Z9
+	VXORPD  Z13, Z13, Z13
+	XORQ    R10, R10
+
+pole55:
+	VBROADCASTSD (DI)(R10*1), Z14
+	VBROADCASTSD (SI)(R10*1), Z15
+	VADDPD       Z14, Z2, Z16
+	VDIVPD       Z16, Z1, Z16
+	VMULPD       Z15, Z16, Z17
+	VADDPD       Z17, Z6, Z6
+	VFMADD231PD  Z17, Z16, Z10
+	VADDPD       Z14, Z3, Z16
+	VDIVPD       Z16, Z1, Z16
+	VMULPD       Z15, Z16, Z17
+	VADDPD       Z17, Z7, Z7
+	VFMADD231PD  Z17, Z16, Z11
+	VADDPD       Z14, Z4, Z16
+	VDIVPD       Z16, Z1, Z16
+	VMULPD       Z15, Z16, Z17
+	VADDPD       Z17, Z8, Z8
+	VFMADD231PD  Z17, Z16, Z12
+	VADDPD       Z14, Z5, Z14
+	VDIVPD       Z14, Z1, Z14
+	VMULPD       Z15, Z14, Z15
+	VADDPD       Z15, Z9, Z9
+	VFMADD231PD  Z15, Z14, Z13
+	ADDQ         $0x00000008, R10
+	CMPQ         R10, R8
+	JL           pole55
+	VMOVUPD      Z6, (AX)(R9*1)
+	VMOVUPD      Z10, (DX)(R9*1)
+	VMOVUPD      Z7, 64(AX)(R9*1)
+	VMOVUPD      Z11, 64(DX)(R9*1)
+	VMOVUPD      Z8, 128(AX)(R9*1)
+	VMOVUPD      Z12, 128(DX)(R9*1)
+	VMOVUPD      Z9, 192(AX)(R9*1)
+	VMOVUPD      Z13, 192(DX)(R9*1)
+	ADDQ         $0x00000100, R9
+	JMP          block52
+
+rest53:
+	VZEROUPPER
+	RET
+
+DATA oneF64AVX512<>+0(SB)/8, $0x3ff0000000000000
+DATA oneF64AVX512<>+8(SB)/8, $0x3ff0000000000000
+DATA oneF64AVX512<>+16(SB)/8, $0x3ff0000000000000
+DATA oneF64AVX512<>+24(SB)/8, $0x3ff0000000000000
+DATA oneF64AVX512<>+32(SB)/8, $0x3ff0000000000000
+DATA oneF64AVX512<>+40(SB)/8, $0x3ff0000000000000
+DATA oneF64AVX512<>+48(SB)/8, $0x3ff0000000000000
+DATA oneF64AVX512<>+56(SB)/8, $0x3ff0000000000000
+GLOBL oneF64AVX512<>(SB), RODATA|NOPTR, $64
+
 // func imagesF64AVX512(dst []float64, ld int, w []float64, ldw int, rows int, y []float64, d int, count int)
 // Requires: AVX, AVX512F, CMOV
 TEXT ·imagesF64AVX512(SB), NOSPLIT, $0-112
@@ -4193,10 +4345,10 @@ TEXT ·imagesF64AVX512(SB), NOSPLIT, $0-112
 	MOVQ    count+104(FP), DX
 	XORQ    R10, R10
 
-block52:
+block56:
 	LEAQ    128(R10), R11
 	CMPQ    R11, CX
-	JGT     rest53
+	JGT     rest57
 	MOVQ    dst_base+0(FP), R11
 	MOVQ    ld+24(FP), R12
 	SHLQ    $0x03, R12
@@ -4237,9 +4389,9 @@ block52:
 	ADDQ    R10, R12
 	XORQ    R11, R11
 	CMPQ    R11, DX
-	JGE     summed56
+	JGE     summed60
 
-column55:
+column59:
 	VMOVUPD      (R12), Z12
 	VMOVUPD      64(R12), Z13
 	VBROADCASTSD (AX)(R11*8), Z14
@@ -4263,9 +4415,9 @@ column55:
 	ADDQ         CX, R12
 	INCQ         R11
 	CMPQ         R11, DX
-	JLT          column55
+	JLT          column59
 
-summed56:
+summed60:
 	MOVQ    dst_base+0(FP), R11
 	MOVQ    ld+24(FP), R12
 	SHLQ    $0x03, R12
@@ -4303,9 +4455,9 @@ summed56:
 	VMOVUPD Z10, (R14)(R10*1)
 	VMOVUPD Z11, 64(R14)(R10*1)
 	ADDQ    $0x00000080, R10
-	JMP     block52
+	JMP     block56
 
-rest53:
+rest57:
 	VZEROUPPER
 	RET
 
@@ -4358,14 +4510,14 @@ TEXT ·logSumProductsF64AVX512(SB), NOSPLIT, $0-160
 	VMOVUPD Z3, 640(SI)
 	VMOVUPD Z4, 704(SI)
 
-panel57:
+panel61:
 	MOVQ h_len+144(FP), DI
 	SHLQ $0x03, DI
 	CMPQ DX, DI
-	JGE  panels58
+	JGE  panels62
 	MOVQ $+2, DI
 
-tile59:
+tile63:
 	VXORPD Z3, Z3, Z3
 	VXORPD Z4, Z4, Z4
 	VXORPD Z5, Z5, Z5
@@ -4393,9 +4545,9 @@ tile59:
 	MOVQ   CX, R14
 	XORQ   R13, R13
 	CMPQ   R13, AX
-	JGE    multiplied62
+	JGE    multiplied66
 
-dimension61:
+dimension65:
 	VMOVUPD      (R14), Z27
 	VMOVUPD      64(R14), Z28
 	VMOVUPD      128(R14), Z29
@@ -4433,9 +4585,9 @@ dimension61:
 	ADDQ         $0x00000200, R14
 	INCQ         R13
 	CMPQ         R13, AX
-	JLT          dimension61
+	JLT          dimension65
 
-multiplied62:
+multiplied66:
 	MOVQ          h_base+136(FP), R13
 	VMOVUPD       (SI), Z27
 	VADDPD        (R13)(DX*1), Z3, Z3
@@ -4449,7 +4601,7 @@ multiplied62:
 	VSUBPD        (SI), Z27, Z28
 	VCMPPD        $0x1e, slackF64AVX512<>+0(SB), Z28, K1
 	KORTESTW      K1, K1
-	JZ            steady63
+	JZ            steady67
 	VMOVUPD       (SI), Z28
 	VSUBPD        Z27, Z28, Z28
 	VMOVUPD       Z27, (SI)
@@ -4468,7 +4620,7 @@ multiplied62:
 	VMULPD        64(SI), Z28, Z28
 	VMOVUPD       Z28, 64(SI)
 
-steady63:
+steady67:
 	VSUBPD        (SI), Z3, Z3
 	VSUBPD        (SI), Z4, Z4
 	VSUBPD        (SI), Z5, Z5
@@ -4538,7 +4690,7 @@ steady63:
 	VSUBPD        128(SI), Z3, Z4
 	VCMPPD        $0x1e, slackF64AVX512<>+0(SB), Z4, K1
 	KORTESTW      K1, K1
-	JZ            steady64
+	JZ            steady68
 	VMOVUPD       128(SI), Z4
 	VSUBPD        Z3, Z4, Z4
 	VMOVUPD       Z3, 128(SI)
@@ -4557,7 +4709,7 @@ steady63:
 	VMULPD        192(SI), Z4, Z4
 	VMOVUPD       Z4, 192(SI)
 
-steady64:
+steady68:
 	VSUBPD        128(SI), Z7, Z7
 	VSUBPD        128(SI), Z8, Z8
 	VSUBPD        128(SI), Z9, Z9
@@ -4627,7 +4779,7 @@ steady64:
 	VSUBPD        256(SI), Z3, Z4
 	VCMPPD        $0x1e, slackF64AVX512<>+0(SB), Z4, K1
 	KORTESTW      K1, K1
-	JZ            steady65
+	JZ            steady69
 	VMOVUPD       256(SI), Z4
 	VSUBPD        Z3, Z4, Z4
 	VMOVUPD       Z3, 256(SI)
@@ -4646,7 +4798,7 @@ steady64:
 	VMULPD        320(SI), Z4, Z4
 	VMOVUPD       Z4, 320(SI)
 
-steady65:
+steady69:
 	VSUBPD        256(SI), Z11, Z11
 	VSUBPD        256(SI), Z12, Z12
 	VSUBPD        256(SI), Z13, Z13
@@ -4716,7 +4868,7 @@ steady65:
 	VSUBPD        384(SI), Z3, Z4
 	VCMPPD        $0x1e, slackF64AVX512<>+0(SB), Z4, K1
 	KORTESTW      K1, K1
-	JZ            steady66
+	JZ            steady70
 	VMOVUPD       384(SI), Z4
 	VSUBPD        Z3, Z4, Z4
 	VMOVUPD       Z3, 384(SI)
@@ -4735,7 +4887,7 @@ steady65:
 	VMULPD        448(SI), Z4, Z4
 	VMOVUPD       Z4, 448(SI)
 
-steady66:
+steady70:
 	VSUBPD        384(SI), Z15, Z15
 	VSUBPD        384(SI), Z16, Z16
 	VSUBPD        384(SI), Z17, Z17
@@ -4805,7 +4957,7 @@ steady66:
 	VSUBPD        512(SI), Z3, Z4
 	VCMPPD        $0x1e, slackF64AVX512<>+0(SB), Z4, K1
 	KORTESTW      K1, K1
-	JZ            steady67
+	JZ            steady71
 	VMOVUPD       512(SI), Z4
 	VSUBPD        Z3, Z4, Z4
 	VMOVUPD       Z3, 512(SI)
@@ -4824,7 +4976,7 @@ steady66:
 	VMULPD        576(SI), Z4, Z4
 	VMOVUPD       Z4, 576(SI)
 
-steady67:
+steady71:
 	VSUBPD        512(SI), Z19, Z19
 	VSUBPD        512(SI), Z20, Z20
 	VSUBPD        512(SI), Z21, Z21
@@ -4894,7 +5046,7 @@ steady67:
 	VSUBPD        640(SI), Z3, Z4
 	VCMPPD        $0x1e, slackF64AVX512<>+0(SB), Z4, K1
 	KORTESTW      K1, K1
-	JZ            steady68
+	JZ            steady72
 	VMOVUPD       640(SI), Z4
 	VSUBPD        Z3, Z4, Z4
 	VMOVUPD       Z3, 640(SI)
@@ -4913,7 +5065,7 @@ steady67:
 	VMULPD        704(SI), Z4, Z4
 	VMOVUPD       Z4, 704(SI)
 
-steady68:
+steady72:
 	VSUBPD        640(SI), Z23, Z23
 	VSUBPD        640(SI), Z24, Z24
 	VSUBPD        640(SI), Z25, Z25
@@ -4974,17 +5126,17 @@ steady68:
 	ADDQ          $0x00000100, CX
 	ADDQ          $0x00000100, DX
 	DECQ          DI
-	JZ            next60
-	JMP           tile59
+	JZ            next64
+	JMP           tile63
 
-next60:
+next64:
 	MOVQ AX, DI
 	DECQ DI
 	SHLQ $0x09, DI
 	ADDQ DI, CX
-	JMP  panel57
+	JMP  panel61
 
-panels58:
+panels62:
 	MOVQ          rows+96(FP), AX
 	MOVQ          max_base+0(FP), CX
 	MOVQ          sum_base+24(FP), DX
@@ -5260,14 +5412,14 @@ TEXT ·sweepProductsF64AVX512(SB), NOSPLIT, $8-232
 	VMOVUPD Z3, 256(SI)
 	VMOVUPD Z3, 320(SI)
 
-panel69:
+panel73:
 	MOVQ h_len+192(FP), DI
 	SHLQ $0x03, DI
 	CMPQ DX, DI
-	JGE  panels70
+	JGE  panels74
 	MOVQ $+2, DI
 
-tile71:
+tile75:
 	VXORPD Z3, Z3, Z3
 	VXORPD Z4, Z4, Z4
 	VXORPD Z5, Z5, Z5
@@ -5295,9 +5447,9 @@ tile71:
 	MOVQ   CX, R14
 	XORQ   R13, R13
 	CMPQ   R13, AX
-	JGE    multiplied74
+	JGE    multiplied78
 
-dimension73:
+dimension77:
 	VMOVUPD      (R14), Z27
 	VMOVUPD      64(R14), Z28
 	VMOVUPD      128(R14), Z29
@@ -5335,9 +5487,9 @@ dimension73:
 	ADDQ         $0x00000200, R14
 	INCQ         R13
 	CMPQ         R13, AX
-	JLT          dimension73
+	JLT          dimension77
 
-multiplied74:
+multiplied78:
 	MOVQ          h_base+184(FP), R13
 	MOVQ          b_base+208(FP), R14
 	MOVQ          colSums_base+24(FP), R15
@@ -5788,17 +5940,17 @@ multiplied74:
 	ADDQ          $0x00000100, CX
 	ADDQ          $0x00000100, DX
 	DECQ          DI
-	JZ            next72
-	JMP           tile71
+	JZ            next76
+	JMP           tile75
 
-next72:
+next76:
 	MOVQ AX, DI
 	DECQ DI
 	SHLQ $0x09, DI
 	ADDQ DI, CX
-	JMP  panel69
+	JMP  panel73
 
-panels70:
+panels74:
 	MOVQ          rows+96(FP), AX
 	MOVQ          rowSums_base+0(FP), CX
 	MOVQ          $+8, DX
@@ -5885,10 +6037,10 @@ TEXT ·sumF64AVX512(SB), NOSPLIT, $0-32
 	VXORPD Z3, Z3, Z3
 	XORQ   DX, DX
 
-block75:
+block79:
 	LEAQ    256(DX), BX
 	CMPQ    BX, CX
-	JGT     rest76
+	JGT     rest80
 	VMOVUPD (AX)(DX*1), Z4
 	VADDPD  Z4, Z0, Z0
 	VMOVUPD 64(AX)(DX*1), Z4
@@ -5898,9 +6050,9 @@ block75:
 	VMOVUPD 192(AX)(DX*1), Z4
 	VADDPD  Z4, Z3, Z3
 	ADDQ    $0x00000100, DX
-	JMP     block75
+	JMP     block79
 
-rest76:
+rest80:
 	VADDPD        Z3, Z0, Z0
 	VADDPD        Z2, Z1, Z1
 	VADDPD        Z1, Z0, Z0
@@ -5926,10 +6078,10 @@ TEXT ·maxOfF64AVX512(SB), NOSPLIT, $0-32
 	VMOVUPD minusInfF64AVX512<>+0(SB), Z3
 	XORQ    DX, DX
 
-block78:
+block82:
 	LEAQ    256(DX), BX
 	CMPQ    BX, CX
-	JGT     rest79
+	JGT     rest83
 	VMOVUPD (AX)(DX*1), Z4
 	VMAXPD  Z0, Z4, Z5
 	VMAXPD  Z4, Z0, Z0
@@ -5947,9 +6099,9 @@ block78:
 	VMAXPD  Z4, Z3, Z3
 	VORPD   Z5, Z3, Z3
 	ADDQ    $0x00000100, DX
-	JMP     block78
+	JMP     block82
 
-rest79:
+rest83:
 	VMAXPD        Z0, Z3, Z4
 	VMAXPD        Z3, Z0, Z0
 	VORPD         Z4, Z0, Z0
@@ -6003,7 +6155,7 @@ TEXT ·peakF64AVX512(SB), NOSPLIT, $0-16
 	VXORPD  Z11, Z11, Z11
 	VMOVUPD exp2c0F64AVX512<>+0(SB), Z12
 
-round81:
+round85:
 	VFMADD231PD   Z12, Z12, Z0
 	VFMADD231PD   Z12, Z12, Z1
 	VFMADD231PD   Z12, Z12, Z2
@@ -6017,7 +6169,7 @@ round81:
 	VFMADD231PD   Z12, Z12, Z10
 	VFMADD231PD   Z12, Z12, Z11
 	DECQ          AX
-	JNZ           round81
+	JNZ           round85
 	VADDPD        Z11, Z0, Z0
 	VADDPD        Z10, Z1, Z1
 	VADDPD        Z9, Z2, Z2
@@ -7143,6 +7295,73 @@ DATA squareGrainF32AVX2<>+24(SB)/4, $0x0d800000
 DATA squareGrainF32AVX2<>+28(SB)/4, $0x0d800000
 GLOBL squareGrainF32AVX2<>(SB), RODATA|NOPTR, $32
 
+// func polesF32AVX2(value []float32, slope []float32, x []float32, scale float32, residues []float32, at []float32)
+// Requires: AVX, FMA3
+TEXT ·polesF32AVX2(SB), NOSPLIT, $0-128
+	MOVQ         value_base+0(FP), AX
+	MOVQ         value_len+8(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         slope_base+24(FP), DX
+	MOVQ         x_base+48(FP), BX
+	VBROADCASTSS scale+72(FP), Y0
+	MOVQ         residues_base+80(FP), SI
+	MOVQ         at_base+104(FP), DI
+	MOVQ         at_len+112(FP), R8
+	SHLQ         $0x02, R8
+	VMOVUPS      oneF32AVX2<>+0(SB), Y1
+	XORQ         R9, R9
+
+block52:
+	LEAQ    64(R9), R10
+	CMPQ    R10, CX
+	JGT     rest53
+	VMOVUPS (BX)(R9*1), Y2
+	VMULPS  Y0, Y2, Y2
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y6, Y6, Y6
+	VMOVUPS 32(BX)(R9*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y7, Y7, Y7
+	XORQ    R10, R10
+
+pole55:
+	VBROADCASTSS (DI)(R10*1), Y8
+	VBROADCASTSS (SI)(R10*1), Y9
+	VADDPS       Y8, Y2, Y10
+	VDIVPS       Y10, Y1, Y10
+	VMULPS       Y9, Y10, Y11
+	VADDPS       Y11, Y4, Y4
+	VFMADD231PS  Y11, Y10, Y6
+	VADDPS       Y8, Y3, Y8
+	VDIVPS       Y8, Y1, Y8
+	VMULPS       Y9, Y8, Y9
+	VADDPS       Y9, Y5, Y5
+	VFMADD231PS  Y9, Y8, Y7
+	ADDQ         $0x00000004, R10
+	CMPQ         R10, R8
+	JL           pole55
+	VMOVUPS      Y4, (AX)(R9*1)
+	VMOVUPS      Y6, (DX)(R9*1)
+	VMOVUPS      Y5, 32(AX)(R9*1)
+	VMOVUPS      Y7, 32(DX)(R9*1)
+	ADDQ         $0x00000040, R9
+	JMP          block52
+
+rest53:
+	VZEROUPPER
+	RET
+
+DATA oneF32AVX2<>+0(SB)/4, $0x3f800000
+DATA oneF32AVX2<>+4(SB)/4, $0x3f800000
+DATA oneF32AVX2<>+8(SB)/4, $0x3f800000
+DATA oneF32AVX2<>+12(SB)/4, $0x3f800000
+DATA oneF32AVX2<>+16(SB)/4, $0x3f800000
+DATA oneF32AVX2<>+20(SB)/4, $0x3f800000
+DATA oneF32AVX2<>+24(SB)/4, $0x3f800000
+DATA oneF32AVX2<>+28(SB)/4, $0x3f800000
+GLOBL oneF32AVX2<>(SB), RODATA|NOPTR, $32
+
 // func imagesF32AVX2(dst []float32, ld int, w []float32, ldw int, rows int, y []float32, d int, count int)
 // Requires: AVX, CMOV, FMA3
 TEXT ·imagesF32AVX2(SB), NOSPLIT, $0-112
@@ -7175,10 +7394,10 @@ TEXT ·imagesF32AVX2(SB), NOSPLIT, $0-112
 	MOVQ    count+104(FP), DX
 	XORQ    R10, R10
 
-block52:
+block56:
 	LEAQ    64(R10), R11
 	CMPQ    R11, CX
-	JGT     rest53
+	JGT     rest57
 	MOVQ    dst_base+0(FP), R11
 	MOVQ    ld+24(FP), R12
 	SHLQ    $0x02, R12
@@ -7219,9 +7438,9 @@ block52:
 	ADDQ    R10, R12
 	XORQ    R11, R11
 	CMPQ    R11, DX
-	JGE     summed56
+	JGE     summed60
 
-column55:
+column59:
 	VMOVUPS      (R12), Y12
 	VMOVUPS      32(R12), Y13
 	VBROADCASTSS (AX)(R11*4), Y14
@@ -7245,9 +7464,9 @@ column55:
 	ADDQ         CX, R12
 	INCQ         R11
 	CMPQ         R11, DX
-	JLT          column55
+	JLT          column59
 
-summed56:
+summed60:
 	MOVQ    dst_base+0(FP), R11
 	MOVQ    ld+24(FP), R12
 	SHLQ    $0x02, R12
@@ -7285,9 +7504,9 @@ summed56:
 	VMOVUPS Y10, (R14)(R10*1)
 	VMOVUPS Y11, 32(R14)(R10*1)
 	ADDQ    $0x00000040, R10
-	JMP     block52
+	JMP     block56
 
-rest53:
+rest57:
 	VZEROUPPER
 	RET
 
@@ -7320,14 +7539,14 @@ TEXT ·logSumProductsF32AVX2(SB), NOSPLIT, $0-160
 	VMOVUPS Y0, 128(SI)
 	VMOVUPS Y1, 160(SI)
 
-panel57:
+panel61:
 	MOVQ h_len+144(FP), DI
 	SHLQ $0x02, DI
 	CMPQ DX, DI
-	JGE  panels58
+	JGE  panels62
 	MOVQ $+2, DI
 
-tile59:
+tile63:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -7343,9 +7562,9 @@ tile59:
 	MOVQ   CX, R11
 	XORQ   R10, R10
 	CMPQ   R10, AX
-	JGE    multiplied62
+	JGE    multiplied66
 
-dimension61:
+dimension65:
 	VBROADCASTSS (BX)(R10*4), Y12
 	VBROADCASTSS (R8)(R10*4), Y13
 	VBROADCASTSS (R9)(R10*4), Y14
@@ -7368,9 +7587,9 @@ dimension61:
 	ADDQ         $0x00000100, R11
 	INCQ         R10
 	CMPQ         R10, AX
-	JLT          dimension61
+	JLT          dimension65
 
-multiplied62:
+multiplied66:
 	MOVQ        h_base+136(FP), R10
 	VMOVUPS     (SI), Y12
 	VADDPS      (R10)(DX*1), Y0, Y0
@@ -7385,7 +7604,7 @@ multiplied62:
 	VCMPPS      $0x1e, slackF32AVX2<>+0(SB), Y13, Y13
 	VMOVMSKPS   Y13, R11
 	TESTL       R11, R11
-	JZ          steady63
+	JZ          steady67
 	VMOVUPS     (SI), Y13
 	VSUBPS      Y12, Y13, Y13
 	VMOVUPS     Y12, (SI)
@@ -7406,7 +7625,7 @@ multiplied62:
 	VMULPS      32(SI), Y13, Y13
 	VMOVUPS     Y13, 32(SI)
 
-steady63:
+steady67:
 	VSUBPS      (SI), Y0, Y0
 	VSUBPS      (SI), Y1, Y1
 	VSUBPS      (SI), Y2, Y2
@@ -7485,7 +7704,7 @@ steady63:
 	VCMPPS      $0x1e, slackF32AVX2<>+0(SB), Y1, Y1
 	VMOVMSKPS   Y1, R11
 	TESTL       R11, R11
-	JZ          steady64
+	JZ          steady68
 	VMOVUPS     64(SI), Y1
 	VSUBPS      Y0, Y1, Y1
 	VMOVUPS     Y0, 64(SI)
@@ -7506,7 +7725,7 @@ steady63:
 	VMULPS      96(SI), Y1, Y1
 	VMOVUPS     Y1, 96(SI)
 
-steady64:
+steady68:
 	VSUBPS      64(SI), Y4, Y4
 	VSUBPS      64(SI), Y5, Y5
 	VSUBPS      64(SI), Y6, Y6
@@ -7585,7 +7804,7 @@ steady64:
 	VCMPPS      $0x1e, slackF32AVX2<>+0(SB), Y1, Y1
 	VMOVMSKPS   Y1, R10
 	TESTL       R10, R10
-	JZ          steady65
+	JZ          steady69
 	VMOVUPS     128(SI), Y1
 	VSUBPS      Y0, Y1, Y1
 	VMOVUPS     Y0, 128(SI)
@@ -7606,7 +7825,7 @@ steady64:
 	VMULPS      160(SI), Y1, Y1
 	VMOVUPS     Y1, 160(SI)
 
-steady65:
+steady69:
 	VSUBPS      128(SI), Y8, Y8
 	VSUBPS      128(SI), Y9, Y9
 	VSUBPS      128(SI), Y10, Y10
@@ -7675,17 +7894,17 @@ steady65:
 	ADDQ        $0x00000080, CX
 	ADDQ        $0x00000080, DX
 	DECQ        DI
-	JZ          next60
-	JMP         tile59
+	JZ          next64
+	JMP         tile63
 
-next60:
+next64:
 	MOVQ AX, DI
 	DECQ DI
 	SHLQ $0x08, DI
 	ADDQ DI, CX
-	JMP  panel57
+	JMP  panel61
 
-panels58:
+panels62:
 	MOVQ         rows+96(FP), AX
 	MOVQ         max_base+0(FP), CX
 	MOVQ         sum_base+24(FP), DX
@@ -7834,14 +8053,14 @@ TEXT ·sweepProductsF32AVX2(SB), NOSPLIT, $0-232
 	VMOVUPS Y0, 32(SI)
 	VMOVUPS Y0, 64(SI)
 
-panel66:
+panel70:
 	MOVQ h_len+192(FP), DI
 	SHLQ $0x02, DI
 	CMPQ DX, DI
-	JGE  panels67
+	JGE  panels71
 	MOVQ $+2, DI
 
-tile68:
+tile72:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -7857,9 +8076,9 @@ tile68:
 	MOVQ   CX, R11
 	XORQ   R10, R10
 	CMPQ   R10, AX
-	JGE    multiplied71
+	JGE    multiplied75
 
-dimension70:
+dimension74:
 	VBROADCASTSS (BX)(R10*4), Y12
 	VBROADCASTSS (R8)(R10*4), Y13
 	VBROADCASTSS (R9)(R10*4), Y14
@@ -7882,9 +8101,9 @@ dimension70:
 	ADDQ         $0x00000100, R11
 	INCQ         R10
 	CMPQ         R10, AX
-	JLT          dimension70
+	JLT          dimension74
 
-multiplied71:
+multiplied75:
 	MOVQ         h_base+184(FP), R10
 	MOVQ         b_base+208(FP), R11
 	MOVQ         colSums_base+24(FP), R12
@@ -8161,17 +8380,17 @@ multiplied71:
 	ADDQ         $0x00000080, CX
 	ADDQ         $0x00000080, DX
 	DECQ         DI
-	JZ           next69
-	JMP          tile68
+	JZ           next73
+	JMP          tile72
 
-next69:
+next73:
 	MOVQ AX, DI
 	DECQ DI
 	SHLQ $0x08, DI
 	ADDQ DI, CX
-	JMP  panel66
+	JMP  panel70
 
-panels67:
+panels71:
 	MOVQ         rows+96(FP), AX
 	MOVQ         rowSums_base+0(FP), CX
 	MOVQ         $+4, DX
@@ -8222,10 +8441,10 @@ TEXT ·sumF32AVX2(SB), NOSPLIT, $0-28
 	VXORPS Y3, Y3, Y3
 	XORQ   DX, DX
 
-block72:
+block76:
 	LEAQ    128(DX), BX
 	CMPQ    BX, CX
-	JGT     rest73
+	JGT     rest77
 	VMOVUPS (AX)(DX*1), Y4
 	VADDPS  Y4, Y0, Y0
 	VMOVUPS 32(AX)(DX*1), Y4
@@ -8235,9 +8454,9 @@ block72:
 	VMOVUPS 96(AX)(DX*1), Y4
 	VADDPS  Y4, Y3, Y3
 	ADDQ    $0x00000080, DX
-	JMP     block72
+	JMP     block76
 
-rest73:
+rest77:
 	VADDPS       Y3, Y0, Y0
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y1, Y0, Y0
@@ -8263,10 +8482,10 @@ TEXT ·maxOfF32AVX2(SB), NOSPLIT, $0-28
 	VMOVUPS minusInfF32AVX2<>+0(SB), Y3
 	XORQ    DX, DX
 
-block75:
+block79:
 	LEAQ    128(DX), BX
 	CMPQ    BX, CX
-	JGT     rest76
+	JGT     rest80
 	VMOVUPS (AX)(DX*1), Y4
 	VMAXPS  Y0, Y4, Y5
 	VMAXPS  Y4, Y0, Y0
@@ -8284,9 +8503,9 @@ block75:
 	VMAXPS  Y4, Y3, Y3
 	VORPS   Y5, Y3, Y3
 	ADDQ    $0x00000080, DX
-	JMP     block75
+	JMP     block79
 
-rest76:
+rest80:
 	VMAXPS       Y0, Y3, Y4
 	VMAXPS       Y3, Y0, Y0
 	VORPS        Y4, Y0, Y0
@@ -8340,7 +8559,7 @@ TEXT ·peakF32AVX2(SB), NOSPLIT, $0-12
 	VXORPS  Y11, Y11, Y11
 	VMOVUPS exp2c0F32AVX2<>+0(SB), Y12
 
-round78:
+round82:
 	VFMADD231PS  Y12, Y12, Y0
 	VFMADD231PS  Y12, Y12, Y1
 	VFMADD231PS  Y12, Y12, Y2
@@ -8354,7 +8573,7 @@ round78:
 	VFMADD231PS  Y12, Y12, Y10
 	VFMADD231PS  Y12, Y12, Y11
 	DECQ         AX
-	JNZ          round78
+	JNZ          round82
 	VADDPS       Y11, Y0, Y0
 	VADDPS       Y10, Y1, Y1
 	VADDPS       Y9, Y2, Y2
@@ -9817,6 +10036,137 @@ DATA squareGrainF32AVX512<>+56(SB)/4, $0x0d800000
 DATA squareGrainF32AVX512<>+60(SB)/4, $0x0d800000
 GLOBL squareGrainF32AVX512<>(SB), RODATA|NOPTR, $64
 
+// func polesF32AVX512(value []float32, slope []float32, x []float32, scale float32, residues []float32, at []float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·polesF32AVX512(SB), NOSPLIT, $0-128
+	MOVQ         value_base+0(FP), AX
+	MOVQ         value_len+8(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         slope_base+24(FP), DX
+	MOVQ         x_base+48(FP), BX
+	VBROADCASTSS scale+72(FP), Z0
+	MOVQ         residues_base+80(FP), SI
+	MOVQ         at_base+104(FP), DI
+	MOVQ         at_len+112(FP), R8
+	SHLQ         $0x02, R8
+	VMOVUPS      oneF32AVX512<>+0(SB), Z1
+	XORQ         R9, R9
+
+block53:
+	LEAQ    256(R9), R10
+	CMPQ    R10, CX
+	JGT     rest54
+	VMOVUPS (BX)(R9*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VXORPS  Z6, Z6, Z6
+	VXORPS  Z10, Z10, Z10
+	VMOVUPS 64(BX)(R9*1), Z3
+	VMULPS  Z0, Z3, Z3
+	VXORPS  Z7, Z7, Z7
+	VXORPS  Z11, Z11, Z11
+	VMOVUPS 128(BX)(R9*1), Z4
+	VMULPS  Z0, Z4, Z4
+	VXORPS  Z8, Z8, Z8
+	VXORPS  Z12, Z12, Z12
+	VMOVUPS 192(BX)(R9*1), Z5
+	VMULPS  Z0, Z5, Z5
+	VXORPS  Z9, Z9, Z9
+	VXORPS  Z13, Z13, Z13
+	XORQ    R10, R10
+
+pole56:
+	VBROADCASTSS (DI)(R10*1), Z14
+	VBROADCASTSS (SI)(R10*1), Z15
+	VADDPS       Z14, Z2, Z16
+	VDIVPS       Z16, Z1, Z16
+	VMULPS       Z15, Z16, Z17
+	VADDPS       Z17, Z6, Z6
+	VFMADD231PS  Z17, Z16, Z10
+	VADDPS       Z14, Z3, Z16
+	VDIVPS       Z16, Z1, Z16
+	VMULPS       Z15, Z16, Z17
+	VADDPS       Z17, Z7, Z7
+	VFMADD231PS  Z17, Z16, Z11
+	VADDPS       Z14, Z4, Z16
+	VDIVPS       Z16, Z1, Z16
+	VMULPS       Z15, Z16, Z17
+	VADDPS       Z17, Z8, Z8
+	VFMADD231PS  Z17, Z16, Z12
+	VADDPS       Z14, Z5, Z14
+	VDIVPS       Z14, Z1, Z14
+	VMULPS       Z15, Z14, Z15
+	VADDPS       Z15, Z9, Z9
+	VFMADD231PS  Z15, Z14, Z13
+	ADDQ         $0x00000004, R10
+	CMPQ         R10, R8
+	JL           pole56
+	VMOVUPS      Z6, (AX)(R9*1)
+	VMOVUPS      Z10, (DX)(R9*1)
+	VMOVUPS      Z7, 64(AX)(R9*1)
+	VMOVUPS      Z11, 64(DX)(R9*1)
+	VMOVUPS      Z8, 128(AX)(R9*1)
+	VMOVUPS      Z12, 128(DX)(R9*1)
+	VMOVUPS      Z9, 192(AX)(R9*1)
+	VMOVUPS      Z13, 192(DX)(R9*1)
+	ADDQ         $0x00000100, R9
+	JMP          block53
+
+rest54:
+	CMPQ    R9, CX
+	JGE     end55
+	VMOVUPS (BX)(R9*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VXORPS  Z4, Z4, Z4
+	VXORPS  Z5, Z5, Z5
+	VMOVUPS 64(BX)(R9*1), Z3
+	VMULPS  Z0, Z3, Z3
+	VXORPS  Z0, Z0, Z0
+	VXORPS  Z6, Z6, Z6
+	XORQ    CX, CX
+
+pole57:
+	VBROADCASTSS (DI)(CX*1), Z7
+	VBROADCASTSS (SI)(CX*1), Z8
+	VADDPS       Z7, Z2, Z9
+	VDIVPS       Z9, Z1, Z9
+	VMULPS       Z8, Z9, Z10
+	VADDPS       Z10, Z4, Z4
+	VFMADD231PS  Z10, Z9, Z5
+	VADDPS       Z7, Z3, Z7
+	VDIVPS       Z7, Z1, Z7
+	VMULPS       Z8, Z7, Z8
+	VADDPS       Z8, Z0, Z0
+	VFMADD231PS  Z8, Z7, Z6
+	ADDQ         $0x00000004, CX
+	CMPQ         CX, R8
+	JL           pole57
+	VMOVUPS      Z4, (AX)(R9*1)
+	VMOVUPS      Z5, (DX)(R9*1)
+	VMOVUPS      Z0, 64(AX)(R9*1)
+	VMOVUPS      Z6, 64(DX)(R9*1)
+
+end55:
+	VZEROUPPER
+	RET
+
+DATA oneF32AVX512<>+0(SB)/4, $0x3f800000
+DATA oneF32AVX512<>+4(SB)/4, $0x3f800000
+DATA oneF32AVX512<>+8(SB)/4, $0x3f800000
+DATA oneF32AVX512<>+12(SB)/4, $0x3f800000
+DATA oneF32AVX512<>+16(SB)/4, $0x3f800000
+DATA oneF32AVX512<>+20(SB)/4, $0x3f800000
+DATA oneF32AVX512<>+24(SB)/4, $0x3f800000
+DATA oneF32AVX512<>+28(SB)/4, $0x3f800000
+DATA oneF32AVX512<>+32(SB)/4, $0x3f800000
+DATA oneF32AVX512<>+36(SB)/4, $0x3f800000
+DATA oneF32AVX512<>+40(SB)/4, $0x3f800000
+DATA oneF32AVX512<>+44(SB)/4, $0x3f800000
+DATA oneF32AVX512<>+48(SB)/4, $0x3f800000
+DATA oneF32AVX512<>+52(SB)/4, $0x3f800000
+DATA oneF32AVX512<>+56(SB)/4, $0x3f800000
+DATA oneF32AVX512<>+60(SB)/4, $0x3f800000
+GLOBL oneF32AVX512<>(SB), RODATA|NOPTR, $64
+
 // func imagesF32AVX512(dst []float32, ld int, w []float32, ldw int, rows int, y []float32, d int, count int)
 // Requires: AVX, AVX512F, CMOV
 TEXT ·imagesF32AVX512(SB), NOSPLIT, $0-112
@@ -9849,10 +10199,10 @@ TEXT ·imagesF32AVX512(SB), NOSPLIT, $0-112
 	MOVQ    count+104(FP), DX
 	XORQ    R10, R10
 
-block53:
+block58:
 	LEAQ    128(R10), R11
 	CMPQ    R11, CX
-	JGT     rest54
+	JGT     rest59
 	MOVQ    dst_base+0(FP), R11
 	MOVQ    ld+24(FP), R12
 	SHLQ    $0x02, R12
@@ -9893,9 +10243,9 @@ block53:
 	ADDQ    R10, R12
 	XORQ    R11, R11
 	CMPQ    R11, DX
-	JGE     summed57
+	JGE     summed62
 
-column56:
+column61:
 	VMOVUPS      (R12), Z12
 	VMOVUPS      64(R12), Z13
 	VBROADCASTSS (AX)(R11*4), Z14
@@ -9919,9 +10269,9 @@ column56:
 	ADDQ         CX, R12
 	INCQ         R11
 	CMPQ         R11, DX
-	JLT          column56
+	JLT          column61
 
-summed57:
+summed62:
 	MOVQ    dst_base+0(FP), R11
 	MOVQ    ld+24(FP), R12
 	SHLQ    $0x02, R12
@@ -9959,11 +10309,11 @@ summed57:
 	VMOVUPS Z10, (R14)(R10*1)
 	VMOVUPS Z11, 64(R14)(R10*1)
 	ADDQ    $0x00000080, R10
-	JMP     block53
+	JMP     block58
 
-rest54:
+rest59:
 	CMPQ    R10, CX
-	JGE     end55
+	JGE     end60
 	MOVQ    dst_base+0(FP), R11
 	MOVQ    ld+24(FP), R12
 	SHLQ    $0x02, R12
@@ -9998,9 +10348,9 @@ rest54:
 	ADDQ    R10, R12
 	XORQ    R11, R11
 	CMPQ    R11, DX
-	JGE     summed59
+	JGE     summed64
 
-column58:
+column63:
 	VMOVUPS      (R12), Z6
 	VBROADCASTSS (AX)(R11*4), Z7
 	VFMADD231PS  Z6, Z7, Z0
@@ -10017,9 +10367,9 @@ column58:
 	ADDQ         CX, R12
 	INCQ         R11
 	CMPQ         R11, DX
-	JLT          column58
+	JLT          column63
 
-summed59:
+summed64:
 	MOVQ    dst_base+0(FP), AX
 	MOVQ    ld+24(FP), CX
 	SHLQ    $0x02, CX
@@ -10051,7 +10401,7 @@ summed59:
 	CMOVQGT AX, BX
 	VMOVUPS Z5, (BX)(R10*1)
 
-end55:
+end60:
 	VZEROUPPER
 	RET
 
@@ -10108,11 +10458,11 @@ TEXT ·logSumProductsF32AVX512(SB), NOSPLIT, $0-160
 	VMOVUPS Z0, 640(SI)
 	VMOVUPS Z1, 704(SI)
 
-panel60:
+panel65:
 	MOVQ   h_len+144(FP), DI
 	SHLQ   $0x02, DI
 	CMPQ   DX, DI
-	JGE    panels61
+	JGE    panels66
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -10140,9 +10490,9 @@ panel60:
 	MOVQ   CX, R13
 	XORQ   DI, DI
 	CMPQ   DI, AX
-	JGE    multiplied65
+	JGE    multiplied70
 
-dimension64:
+dimension69:
 	VMOVUPS      (R13), Z24
 	VMOVUPS      64(R13), Z25
 	VMOVUPS      128(R13), Z26
@@ -10180,9 +10530,9 @@ dimension64:
 	ADDQ         $0x00000100, R13
 	INCQ         DI
 	CMPQ         DI, AX
-	JLT          dimension64
+	JLT          dimension69
 
-multiplied65:
+multiplied70:
 	MOVQ        h_base+136(FP), DI
 	VMOVUPS     (SI), Z24
 	VADDPS      (DI)(DX*1), Z0, Z0
@@ -10196,7 +10546,7 @@ multiplied65:
 	VSUBPS      (SI), Z24, Z25
 	VCMPPS      $0x1e, slackF32AVX512<>+0(SB), Z25, K1
 	KORTESTW    K1, K1
-	JZ          steady66
+	JZ          steady71
 	VMOVUPS     (SI), Z25
 	VSUBPS      Z24, Z25, Z25
 	VMOVUPS     Z24, (SI)
@@ -10212,7 +10562,7 @@ multiplied65:
 	VMULPS      64(SI), Z25, Z25
 	VMOVUPS     Z25, 64(SI)
 
-steady66:
+steady71:
 	VSUBPS      (SI), Z0, Z0
 	VSUBPS      (SI), Z1, Z1
 	VSUBPS      (SI), Z2, Z2
@@ -10270,7 +10620,7 @@ steady66:
 	VSUBPS      128(SI), Z0, Z1
 	VCMPPS      $0x1e, slackF32AVX512<>+0(SB), Z1, K1
 	KORTESTW    K1, K1
-	JZ          steady67
+	JZ          steady72
 	VMOVUPS     128(SI), Z1
 	VSUBPS      Z0, Z1, Z1
 	VMOVUPS     Z0, 128(SI)
@@ -10286,7 +10636,7 @@ steady66:
 	VMULPS      192(SI), Z1, Z1
 	VMOVUPS     Z1, 192(SI)
 
-steady67:
+steady72:
 	VSUBPS      128(SI), Z4, Z4
 	VSUBPS      128(SI), Z5, Z5
 	VSUBPS      128(SI), Z6, Z6
@@ -10344,7 +10694,7 @@ steady67:
 	VSUBPS      256(SI), Z0, Z1
 	VCMPPS      $0x1e, slackF32AVX512<>+0(SB), Z1, K1
 	KORTESTW    K1, K1
-	JZ          steady68
+	JZ          steady73
 	VMOVUPS     256(SI), Z1
 	VSUBPS      Z0, Z1, Z1
 	VMOVUPS     Z0, 256(SI)
@@ -10360,7 +10710,7 @@ steady67:
 	VMULPS      320(SI), Z1, Z1
 	VMOVUPS     Z1, 320(SI)
 
-steady68:
+steady73:
 	VSUBPS      256(SI), Z8, Z8
 	VSUBPS      256(SI), Z9, Z9
 	VSUBPS      256(SI), Z10, Z10
@@ -10418,7 +10768,7 @@ steady68:
 	VSUBPS      384(SI), Z0, Z1
 	VCMPPS      $0x1e, slackF32AVX512<>+0(SB), Z1, K1
 	KORTESTW    K1, K1
-	JZ          steady69
+	JZ          steady74
 	VMOVUPS     384(SI), Z1
 	VSUBPS      Z0, Z1, Z1
 	VMOVUPS     Z0, 384(SI)
@@ -10434,7 +10784,7 @@ steady68:
 	VMULPS      448(SI), Z1, Z1
 	VMOVUPS     Z1, 448(SI)
 
-steady69:
+steady74:
 	VSUBPS      384(SI), Z12, Z12
 	VSUBPS      384(SI), Z13, Z13
 	VSUBPS      384(SI), Z14, Z14
@@ -10492,7 +10842,7 @@ steady69:
 	VSUBPS      512(SI), Z0, Z1
 	VCMPPS      $0x1e, slackF32AVX512<>+0(SB), Z1, K1
 	KORTESTW    K1, K1
-	JZ          steady70
+	JZ          steady75
 	VMOVUPS     512(SI), Z1
 	VSUBPS      Z0, Z1, Z1
 	VMOVUPS     Z0, 512(SI)
@@ -10508,7 +10858,7 @@ steady69:
 	VMULPS      576(SI), Z1, Z1
 	VMOVUPS     Z1, 576(SI)
 
-steady70:
+steady75:
 	VSUBPS      512(SI), Z16, Z16
 	VSUBPS      512(SI), Z17, Z17
 	VSUBPS      512(SI), Z18, Z18
@@ -10566,7 +10916,7 @@ steady70:
 	VSUBPS      640(SI), Z0, Z1
 	VCMPPS      $0x1e, slackF32AVX512<>+0(SB), Z1, K1
 	KORTESTW    K1, K1
-	JZ          steady71
+	JZ          steady76
 	VMOVUPS     640(SI), Z1
 	VSUBPS      Z0, Z1, Z1
 	VMOVUPS     Z0, 640(SI)
@@ -10582,7 +10932,7 @@ steady70:
 	VMULPS      704(SI), Z1, Z1
 	VMOVUPS     Z1, 704(SI)
 
-steady71:
+steady76:
 	VSUBPS      640(SI), Z20, Z20
 	VSUBPS      640(SI), Z21, Z21
 	VSUBPS      640(SI), Z22, Z22
@@ -10634,9 +10984,9 @@ steady71:
 	DECQ        DI
 	SHLQ        $0x08, DI
 	ADDQ        DI, CX
-	JMP         panel60
+	JMP         panel65
 
-panels61:
+panels66:
 	MOVQ          rows+96(FP), AX
 	MOVQ          max_base+0(FP), CX
 	MOVQ          sum_base+24(FP), DX
@@ -10922,11 +11272,11 @@ TEXT ·sweepProductsF32AVX512(SB), NOSPLIT, $0-232
 	VMOVUPS Z0, 256(SI)
 	VMOVUPS Z0, 320(SI)
 
-panel72:
+panel77:
 	MOVQ   h_len+192(FP), DI
 	SHLQ   $0x02, DI
 	CMPQ   DX, DI
-	JGE    panels73
+	JGE    panels78
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -10954,9 +11304,9 @@ panel72:
 	MOVQ   CX, R13
 	XORQ   DI, DI
 	CMPQ   DI, AX
-	JGE    multiplied77
+	JGE    multiplied82
 
-dimension76:
+dimension81:
 	VMOVUPS      (R13), Z24
 	VMOVUPS      64(R13), Z25
 	VMOVUPS      128(R13), Z26
@@ -10994,9 +11344,9 @@ dimension76:
 	ADDQ         $0x00000100, R13
 	INCQ         DI
 	CMPQ         DI, AX
-	JLT          dimension76
+	JLT          dimension81
 
-multiplied77:
+multiplied82:
 	MOVQ         h_base+184(FP), DI
 	MOVQ         b_base+208(FP), R13
 	MOVQ         colSums_base+24(FP), R14
@@ -11378,9 +11728,9 @@ multiplied77:
 	DECQ         DI
 	SHLQ         $0x08, DI
 	ADDQ         DI, CX
-	JMP          panel72
+	JMP          panel77
 
-panels73:
+panels78:
 	MOVQ          rows+96(FP), AX
 	MOVQ          rowSums_base+0(FP), CX
 	MOVQ          $+4, DX
@@ -11479,10 +11829,10 @@ TEXT ·sumF32AVX512(SB), NOSPLIT, $0-28
 	VXORPS Z3, Z3, Z3
 	XORQ   DX, DX
 
-block78:
+block83:
 	LEAQ    256(DX), BX
 	CMPQ    BX, CX
-	JGT     rest79
+	JGT     rest84
 	VMOVUPS (AX)(DX*1), Z4
 	VADDPS  Z4, Z0, Z0
 	VMOVUPS 64(AX)(DX*1), Z4
@@ -11492,17 +11842,17 @@ block78:
 	VMOVUPS 192(AX)(DX*1), Z4
 	VADDPS  Z4, Z3, Z3
 	ADDQ    $0x00000100, DX
-	JMP     block78
+	JMP     block83
 
-rest79:
+rest84:
 	CMPQ    DX, CX
-	JGE     end80
+	JGE     end85
 	VMOVUPS (AX)(DX*1), Z4
 	VADDPS  Z4, Z0, Z0
 	VMOVUPS 64(AX)(DX*1), Z4
 	VADDPS  Z4, Z1, Z1
 
-end80:
+end85:
 	VADDPS        Z3, Z0, Z0
 	VADDPS        Z2, Z1, Z1
 	VADDPS        Z1, Z0, Z0
@@ -11530,10 +11880,10 @@ TEXT ·maxOfF32AVX512(SB), NOSPLIT, $0-28
 	VMOVUPS minusInfF32AVX512<>+0(SB), Z3
 	XORQ    DX, DX
 
-block81:
+block86:
 	LEAQ    256(DX), BX
 	CMPQ    BX, CX
-	JGT     rest82
+	JGT     rest87
 	VMOVUPS (AX)(DX*1), Z4
 	VMAXPS  Z0, Z4, Z5
 	VMAXPS  Z4, Z0, Z0
@@ -11551,11 +11901,11 @@ block81:
 	VMAXPS  Z4, Z3, Z3
 	VORPS   Z5, Z3, Z3
 	ADDQ    $0x00000100, DX
-	JMP     block81
+	JMP     block86
 
-rest82:
+rest87:
 	CMPQ    DX, CX
-	JGE     end83
+	JGE     end88
 	VMOVUPS (AX)(DX*1), Z4
 	VMAXPS  Z0, Z4, Z5
 	VMAXPS  Z4, Z0, Z0
@@ -11565,7 +11915,7 @@ rest82:
 	VMAXPS  Z4, Z1, Z1
 	VORPS   Z5, Z1, Z1
 
-end83:
+end88:
 	VMAXPS        Z0, Z3, Z4
 	VMAXPS        Z3, Z0, Z0
 	VORPS         Z4, Z0, Z0
@@ -11631,7 +11981,7 @@ TEXT ·peakF32AVX512(SB), NOSPLIT, $0-12
 	VXORPS  Z11, Z11, Z11
 	VMOVUPS exp2c0F32AVX512<>+0(SB), Z12
 
-round84:
+round89:
 	VFMADD231PS   Z12, Z12, Z0
 	VFMADD231PS   Z12, Z12, Z1
 	VFMADD231PS   Z12, Z12, Z2
@@ -11645,7 +11995,7 @@ round84:
 	VFMADD231PS   Z12, Z12, Z10
 	VFMADD231PS   Z12, Z12, Z11
 	DECQ          AX
-	JNZ           round84
+	JNZ           round89
 	VADDPS        Z11, Z0, Z0
 	VADDPS        Z10, Z1, Z1
 	VADDPS        Z9, Z2, Z2

@@ -129,6 +129,7 @@ func TestLengthsThatDoNotFitPanic(t *testing.T) {
 		"too few panel rows":      func() { LogSumProducts(scratch, v[:2], v[:2], v[:1:1], 1, v, v) },
 		"too few row shifts":      func() { SweepProducts(scratch, v[:2], v, v, 1, v[:1], v[:2], v, v, v) },
 		"too few column sums":     func() { SweepProducts(scratch, v[:2], v[:32], v, 1, v[:2], v[:2], v, v, v) },
+		"too few residues":        func() { Poles(v, v, v, 1, v[:2], v[:3]) },
 		"too few row weights":     func() { LogSumColumns(v[:32], v[:32], v, 32, 2, 32, v[:1:1], 1) },
 	} {
 		func() {
@@ -158,6 +159,7 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 			Images(a, 16, b, 2, 2, c, 16, 2)
 			LogSumProducts(scratch, a[:1], a[1:2], b, 1, c, b)
 			SweepProducts(scratch, a[:1], c, b, 1, b[:1], b[:1], b, b, b)
+			Poles(a, b, c, 1, c[:3], c[:3])
 		}); n != 0 {
 			t.Errorf("%v allocations", n)
 		}

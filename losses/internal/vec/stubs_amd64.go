@@ -69,6 +69,11 @@ func addScaledF64AVX2(dst []float64, a float64, x []float64)
 //go:noescape
 func squareRowF64AVX2(k []float64, v []float64, s float64)
 
+// polesF64AVX2 is poles for one instruction set.
+//
+//go:noescape
+func polesF64AVX2(value []float64, slope []float64, x []float64, scale float64, residues []float64, at []float64)
+
 // imagesF64AVX2 is a few rows of Images for one instruction set.
 //
 //go:noescape
@@ -163,6 +168,11 @@ func addScaledF64AVX512(dst []float64, a float64, x []float64)
 //
 //go:noescape
 func squareRowF64AVX512(k []float64, v []float64, s float64)
+
+// polesF64AVX512 is poles for one instruction set.
+//
+//go:noescape
+func polesF64AVX512(value []float64, slope []float64, x []float64, scale float64, residues []float64, at []float64)
 
 // imagesF64AVX512 is a few rows of Images for one instruction set.
 //
@@ -259,6 +269,11 @@ func addScaledF32AVX2(dst []float32, a float32, x []float32)
 //go:noescape
 func squareRowF32AVX2(k []float32, v []float32, s float32)
 
+// polesF32AVX2 is poles for one instruction set.
+//
+//go:noescape
+func polesF32AVX2(value []float32, slope []float32, x []float32, scale float32, residues []float32, at []float32)
+
 // imagesF32AVX2 is a few rows of Images for one instruction set.
 //
 //go:noescape
@@ -353,6 +368,11 @@ func addScaledF32AVX512(dst []float32, a float32, x []float32)
 //
 //go:noescape
 func squareRowF32AVX512(k []float32, v []float32, s float32)
+
+// polesF32AVX512 is poles for one instruction set.
+//
+//go:noescape
+func polesF32AVX512(value []float32, slope []float32, x []float32, scale float32, residues []float32, at []float32)
 
 // imagesF32AVX512 is a few rows of Images for one instruction set.
 //

@@ -52,6 +52,7 @@ type kernels[T Float] struct {
 	addRows                 func(dst, u, k []T, ld int)
 	addScaled               func(dst []T, a T, x []T)
 	squareRow               func(k, v []T, s T)
+	poles                   func(value, slope, x []T, scale T, residues, at []T)
 	images                  func(dst []T, ld int, w []T, ldw, rows int, y []T, d, count int)
 	fusedRows               int // of the two below
 	logSumProducts          func(max, sum, lanes, x []T, rows, d int, y, h []T)
@@ -95,7 +96,7 @@ func genericKernels[T Float]() kernels[T] {
 		logSumRow: genericLogSumRow[T], logSumColumns: genericLogSumColumns[T],
 		expRow:     genericExpRow[T],
 		linearRows: 1, dotBlock: genericDotBlock[T], dot: genericDot[T],
-		addRows: genericAddRows[T], addScaled: genericAddScaled[T], squareRow: genericSquareRow[T],
+		addRows: genericAddRows[T], addScaled: genericAddScaled[T], squareRow: genericSquareRow[T], poles: genericPoles[T],
 		images:    genericImages[T],
 		fusedRows: 1, logSumProducts: genericLogSumProducts[T], sweepProducts: genericSweepProducts[T],
 		sum: genericSum[T], maxOf: genericMaxOf[T],

@@ -32,6 +32,7 @@ func main() {
 		m.addRows(m.linearRows())
 		m.addScaled()
 		m.squareRow()
+		m.poles()
 		m.images()
 		m.logSumProducts()
 		m.sweepProducts()
