@@ -32,7 +32,7 @@ const (
 type Discrepancy struct {
 	Source, Target string // names of the inputs
 	Kernel         Kernel
-	Blur           *float64 // length scale of the kernel; nil: see DefaultBlur
+	Blur           *float64 // length scale of the kernel; nil: that of defaultBlur
 	Statistic      Statistic
 	Convention     Convention
 	ClosedForm     bool // integrates over the target exactly; it has to be a prior N(0, I), the kernel not Laplacian

@@ -42,8 +42,8 @@ func newPairs(k radial, x, y *side, sumsOfY, inX, inY bool) *pairs {
 	return p
 }
 
-// bytes is about what newPairs and two sides take.
-func bytes(n, m, d int) int64 { return 8 * int64(n+m) * int64(12*d+64) }
+// bytes is what n points take with themselves and in a cross problem, the gradient included.
+func bytes(n, d int) int64 { return 8 * int64(n) * int64(5*d+4*wideOf(d)+16) }
 
 // compute takes the sums of all pairs in rounds. In a round no two tiles share a block of the same side, so that they write to different sums; in the order of
 // the rounds the sums are the same whatever the threads, and nothing is kept of pairs. The error is the context's.

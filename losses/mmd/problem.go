@@ -39,10 +39,10 @@ type cross struct {
 func (p *problem) Work() losses.Work {
 	n := float64(p.a.N)
 	if p.b == nil {
-		return losses.Work{Pairs: n*n/2 + n, Iterations: 1, Bytes: bytes(p.a.N, 0, p.a.D)}
+		return losses.Work{Pairs: n*n/2 + n, Iterations: 1, Bytes: bytes(p.a.N, p.a.D)}
 	}
 	m := float64(p.b.N)
-	return losses.Work{Pairs: n*m + n*n/2 + m*m/2, Iterations: 1, Bytes: 2 * bytes(p.a.N, p.b.N, p.a.D)}
+	return losses.Work{Pairs: n*m + n*n/2 + m*m/2, Iterations: 1, Bytes: bytes(p.a.N+p.b.N, p.a.D)}
 }
 
 // Solve implements [losses.Problem].

@@ -51,7 +51,7 @@ type side struct {
 }
 
 func newSide(c *losses.Cloud, origin frame, gradients bool) *side {
-	s := &side{n: c.N, d: c.D, blocks: (c.N + block - 1) / block, wide: (c.D + vec.ImagePad - 1) / vec.ImagePad * vec.ImagePad}
+	s := &side{n: c.N, d: c.D, blocks: (c.N + block - 1) / block, wide: wideOf(c.D)}
 	rows := s.blocks * block
 	s.x, s.packed, s.w, s.squares = make([]float64, rows*s.d), make([]float64, rows*s.d), make([]float64, rows), make([]float64, rows)
 	copy(s.w, c.W)
@@ -75,6 +75,8 @@ func newSide(c *losses.Cloud, origin frame, gradients bool) *side {
 	s.radius = math.Sqrt(s.radius)
 	return s
 }
+
+func wideOf(d int) int { return (d + vec.ImagePad - 1) / vec.ImagePad * vec.ImagePad }
 
 // columns is how many columns of a block are computed, padding included.
 func (s *side) columns(b int) int {

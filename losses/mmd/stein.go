@@ -74,7 +74,7 @@ type steinProblem struct {
 // Work implements [losses.Problem].
 func (p *steinProblem) Work() losses.Work {
 	n := float64(p.cloud.N)
-	return losses.Work{Pairs: n * n / 2, Iterations: 1, Bytes: bytes(p.cloud.N, 0, p.cloud.D)}
+	return losses.Work{Pairs: n * n / 2, Iterations: 1, Bytes: bytes(p.cloud.N, p.cloud.D)}
 }
 
 // Solve implements [losses.Problem].

@@ -369,7 +369,7 @@ type Statistic int32
 const (
 	// Not given: U.
 	Statistic_STATISTIC_UNSPECIFIED Statistic = 0
-	// They do not: unbiased, and slightly negative at times.
+	// They do not: unbiased, and slightly negative at times. It takes two points of positive weight.
 	Statistic_STATISTIC_U Statistic = 1
 	// They do: never negative, biased upwards.
 	Statistic_STATISTIC_V Statistic = 2
@@ -1465,7 +1465,10 @@ func (x *BuresWasserstein) GetPrior() string {
 // MaximumMeanDiscrepancy is the squared distance between the kernel means of source and target (Gretton et al. 2012), what SinkhornDivergence comes to at a
 // large temperature. Masses need not agree for the kernels that vanish far away; for the energy they do.
 //
-// Gradients: points and weights of source and target. Extras: witness, the kernel mean of the source less that of the target at the source's points, [N].
+// Gradients: points and weights of source and target, with blur held fixed. Those in weights are of all changes of the weights, those of the mass included, and a
+// prior's mass follows that of the other measure; for the energy they are centred, <weights, gradient> = 0, because the masses have to stay equal. Where two
+// points of the energy or the laplacian coincide neither pulls the other. Extras: witness, [N], the kernel mean of the source less that of the target at the
+// source's points, Σ_j a_j k(x_i,x_j) - Σ_j b_j k(x_i,y_j), whatever the statistic and the convention.
 type MaximumMeanDiscrepancy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the source input, a Measure or a Prior; empty: "source".
@@ -1475,13 +1478,14 @@ type MaximumMeanDiscrepancy struct {
 	// Kernel; not given: energy.
 	Kernel Kernel `protobuf:"varint,3,opt,name=kernel,proto3,enum=kantor.v1.Kernel" json:"kernel,omitempty"`
 	// Length scale of the kernel, which the energy has none of. Absent: 1 for imq, which suits a target of unit variance; for gaussian and laplacian the root of
-	// the target's mean squared distance to its mean.
+	// the target's mean squared distance to its mean (of the source's to the target's mean where that is 0, else 1).
 	Blur *float64 `protobuf:"fixed64,4,opt,name=blur,proto3,oneof" json:"blur,omitempty"`
 	// Pairs of a point with itself.
 	Statistic Statistic `protobuf:"varint,5,opt,name=statistic,proto3,enum=kantor.v1.Statistic" json:"statistic,omitempty"`
 	// Which multiple.
 	Convention Convention `protobuf:"varint,6,opt,name=convention,proto3,enum=kantor.v1.Convention" json:"convention,omitempty"`
-	// Integrates over the target exactly, without samples; it has to be a Prior of the family standard_normal, the kernel energy, gaussian or imq.
+	// Integrates over the target exactly, without samples; it has to be a Prior of the family standard_normal, whose size then says nothing, the kernel energy,
+	// gaussian or imq.
 	ClosedForm    bool `protobuf:"varint,7,opt,name=closed_form,json=closedForm,proto3" json:"closed_form,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1569,7 +1573,8 @@ func (x *MaximumMeanDiscrepancy) GetClosedForm() bool {
 // SteinDiscrepancy is the squared kernel Stein discrepancy of the source to N(0, I), which needs no samples of it (Liu, Lee, Jordan 2016; Chwialkowski,
 // Strathmann, Gretton 2016).
 //
-// Gradients: points and weights of the source.
+// Gradients: points and weights of the source, the latter of all changes of the weights, those of the mass included: the discrepancy of a measure of mass m is
+// m² times that of its normalisation.
 type SteinDiscrepancy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the source input, a Measure; empty: "source".
