@@ -13,7 +13,8 @@ func BenchmarkDiscrepancy(b *testing.B) {
 	for _, shape := range [][2]int{{64, 8}, {1024, 2}, {1024, 32}, {4096, 32}, {1024, 512}} {
 		n, d := shape[0], shape[1]
 		r := losstest.Random(1)
-		inputs := losses.Inputs{"source": &losses.Measure{Points: losstest.Normal(r, n, d, 0.7, 0.2)}, "target": &losses.Measure{Points: losstest.Normal(r, n, d, 1, 0)}}
+		x, y := &losses.Measure{Points: losstest.Normal(r, n, d, 0.7, 0.2)}, &losses.Measure{Points: losstest.Normal(r, n, d, 1, 0)}
+		inputs := losses.Inputs{"source": x, "target": y}
 		terms := []losses.Loss{Stein{Source: "source", Kernel: IMQ}}
 		names := []string{"stein"}
 		for _, k := range kernels {

@@ -1,6 +1,6 @@
 // Package mmd computes discrepancies between measures by the means of a kernel: the maximum mean discrepancy between two, among them the energy distance, and
-// the kernel Stein discrepancy of one to N(0, I). Both are sums over pairs of points, computed in one pass of which nothing is stored: time grows with N², memory
-// with N·D.
+// the kernel Stein discrepancy of one to N(0, I). Both are sums over pairs of points, computed in one pass of which nothing is stored: time grows with N²,
+// memory with N·D.
 package mmd
 
 import (
@@ -136,8 +136,8 @@ func checkSpread(a, b *losses.Cloud) error {
 	return losses.Badf("source", "the points of %q and %q are too far apart: squared distances overflow binary64", a.Name, b.Name)
 }
 
-// defaultBlur is the length scale where none is given: 1 for IMQ, whose scales are multiples of the squared distances in a measure of unit variance, elsewhere the
-// root of the target's mean squared distance to its mean, of the source's to the target's mean where that is 0, else 1. b nil is N(0, I).
+// defaultBlur is the length scale where none is given: 1 for IMQ, whose scales are multiples of the squared distances in a measure of unit variance, elsewhere
+// the root of the target's mean squared distance to its mean, of the source's to the target's mean where that is 0, else 1. b nil is N(0, I).
 func defaultBlur(kernel Kernel, a, b *losses.Cloud) float64 {
 	if kernel == IMQ || kernel == Energy {
 		return 1
@@ -174,8 +174,11 @@ func norm(v []float64) float64 {
 	return math.Sqrt(square)
 }
 
-// check says whether a U-statistic has pairs. The error is relative to a loss.
+// check says whether a U-statistic has pairs, and whether the square of the mass is a number. The error is relative to a loss.
 func (s *self) check(field string) error {
+	if m := s.cloud.Mass; !(m >= 0x1p-400 && m <= 0x1p400) {
+		return losses.Badf(field, "input %q has mass %v, want at least 2^-400 and at most 2^400", s.cloud.Name, m)
+	}
 	if s.part > 0 {
 		return nil
 	}

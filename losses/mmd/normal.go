@@ -129,10 +129,12 @@ func gammaRatio(t float64) float64 {
 //
 //	E C/(C+|x-Y|²) = ∫₀^∞ C e^{-Ct} (1+2t)^{-D/2} e^{-t|x|²/(1+2t)} dt,
 //
-// by the trapezoidal rule in u = log t at multiples of step. In the strip |Im u| ≤ δ < π/2 the integrand is analytic, and there Re t > 0, so that |1+2t| ≥ 1 and
-// Re t/(1+2t) ≥ 0; what is left, C|t| e^{-C|t| cos δ}, integrates to 1/cos δ along its edges. So (Trefethen and Weideman 2014, theorem 5.1) the rule is off by
-// at most 2/(cos δ (e^{2πδ/step}-1)) for each C, under 1e-18 at the step below, and the ends that are left out are below 1e-17 of the mean each. The mean of Y and
-// Y', with (1+4t)^{-D/2} and no last factor, has the same bound. So beside that it is right to the rounding of some 300 positive terms.
+// by the trapezoidal rule in u = log t at multiples of step. In the strip |Im u| ≤ δ < π/2 the integrand is analytic, and there Re t > 0, so that |1+2t| ≥ 1
+// and Re t/(1+2t) ≥ 0; what is left, C|t| e^{-C|t| cos δ}, integrates to 1/cos δ along its edges. So (Trefethen and Weideman 2014, theorem 5.1) the rule is
+// off by at most 2/(cos δ (e^{2πδ/step}-1)) for each C, under 1e-18 at the step below. The ends that are left out are below 2e-17 of the mean each: up to t₀
+// the integral is at most C t₀, and in all it is at least C/(C+D+q) by Jensen's inequality; from 40/C on it is at most e^-40 G(2/C), where G, all but the first
+// exponential, falls with t, and from 1/C to 2/C it is at least (e^-1 - e^-2) G(2/C). The mean of Y and Y', with (1+4t)^{-D/2} and no last factor, has the
+// same bounds. So beside these it is right to the rounding of some 300 positive terms.
 type imqMean struct {
 	rates   []float64 // t/(1+2t) of each node
 	factors []float64 // what e^{-q rate} is multiplied with
@@ -148,7 +150,6 @@ const (
 func newIMQMean(d int, unit, largest float64) *imqMean {
 	m := &imqMean{}
 	least, most := unit*imqScales[0], unit*imqScales[len(imqScales)-1]
-	// Up to t₀ the integral is at most C t₀, and in all it is at least C/(C+D+q) by Jensen's inequality.
 	first := math.Floor((-imqTail - math.Log(most+float64(d)+min(largest, 1e40))) / imqStep)
 	last := math.Ceil(math.Log(imqTail/least) / imqStep)
 	for n := first; n <= last; n++ {

@@ -141,7 +141,8 @@ func TestIMQMeanIsTheIntegral(t *testing.T) {
 	}
 }
 
-// In the plane |Y|² is exponential of mean 2, so E C/(C+|Y|²) = z e^z E₁(z), z = C/2, with E₁(z) = -γ - ln z + Σ (-1)^{k+1} z^k/(k k!); |Y-Y'|² is that of mean 4.
+// In the plane |Y|² is exponential of mean 2, so E C/(C+|Y|²) = z e^z E₁(z), z = C/2, with E₁(z) = -γ - ln z + Σ (-1)^{k+1} z^k/(k k!);
+// |Y-Y'|² is that of mean 4.
 func TestIMQMeanInThePlane(t *testing.T) {
 	one := func(z float64) float64 {
 		sum, power := -0.57721566490153286061-math.Log(z), 1.0

@@ -117,8 +117,8 @@ func (p *pairs) tile(i, j int, gate *parallel.Gate) {
 	room := scratches.Get().(*scratch)
 	defer scratches.Put(room)
 	cols, done := p.y.columns(j), 0
-	for lo := i * block; lo < p.x.end(i); lo += stripRows {
-		hi := min(p.x.end(i), lo+stripRows)
+	for lo := i * block; lo < p.x.end(i); lo += p.x.stripRows() {
+		hi := min(p.x.end(i), lo+p.x.stripRows())
 		if done += (hi - lo) * p.stripCost(cols); done > parallel.TileCost && lo > i*block {
 			if !gate.Open() {
 				return

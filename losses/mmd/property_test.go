@@ -245,7 +245,8 @@ func TestOneInputTwice(t *testing.T) {
 func TestBitsDoNotDependOnThreads(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	r := losstest.Random(9)
-	inputs := losses.Inputs{"source": &losses.Measure{Points: losstest.Normal(r, 700, 5, 1, 0)}, "target": &losses.Measure{Points: losstest.Normal(r, 430, 5, 1, 0.1)}}
+	x, y := &losses.Measure{Points: losstest.Normal(r, 700, 5, 1, 0)}, &losses.Measure{Points: losstest.Normal(r, 430, 5, 1, 0.1)}
+	inputs := losses.Inputs{"source": x, "target": y}
 	terms := []losses.Loss{Stein{Source: "source", Kernel: IMQ}}
 	for _, kernel := range kernels {
 		terms = append(terms, discrepancy(kernel, 1, U))
@@ -272,7 +273,8 @@ func TestBitsDoNotDependOnThreads(t *testing.T) {
 }
 
 func TestACancelledContextEndsIt(t *testing.T) {
-	inputs := losses.Inputs{"source": &losses.Measure{Points: losses.NewArray(make([]float64, 4000), 2000, 2)}, "target": &losses.Prior{Family: losses.StandardNormal{}}}
+	x := &losses.Measure{Points: losses.NewArray(make([]float64, 4000), 2000, 2)}
+	inputs := losses.Inputs{"source": x, "target": &losses.Prior{Family: losses.StandardNormal{}}}
 	closed := discrepancy(Energy, 0, U)
 	closed.ClosedForm = true
 	for _, loss := range []losses.Loss{discrepancy(Gaussian, 1, U), closed} {
@@ -331,6 +333,8 @@ func TestWhatIsRefused(t *testing.T) {
 		"a blur that is no number":  {discrepancy(IMQ, math.NaN(), V), two, two, "mmd.blur"},
 		"stein, a Gaussian":         {Stein{Source: "source", Kernel: IMQ}, gaussian, nil, "stein.source"},
 		"a Gaussian":                {discrepancy(IMQ, 1, V), two, gaussian, "mmd.target"},
+		"a mass that overflows":     {discrepancy(IMQ, 1, V), two, losstest.Weighted([]float64{0}, []float64{1e200}), "mmd.target"},
+		"stein, a mass of nothing":  {Stein{Source: "source", Kernel: IMQ}, losstest.Weighted([]float64{0, 1}, []float64{1e-200, 1e-200}), nil, "stein.source"},
 		"dimensions":                {discrepancy(IMQ, 1, V), two, losstest.Cloud([]float64{0, 0}), "mmd.target"},
 		"stein, a blur of zero":     {Stein{Source: "source", Kernel: IMQ, Blur: losstest.Ptr(0)}, two, nil, "stein.blur"},
 		"stein, one point of three": {Stein{Source: "source", Kernel: IMQ}, losstest.Weighted([]float64{0, 1, 2}, []float64{0, 1, 0}), nil, "stein.source"},
@@ -343,6 +347,27 @@ func TestWhatIsRefused(t *testing.T) {
 		var bad *losses.InputError
 		if !errors.As(err, &bad) || !strings.HasSuffix(bad.Field, c.field) {
 			t.Errorf("%s: got %v, want an error for %s", name, err, c.field)
+		}
+	}
+}
+
+// In the dimensions where strips have fewer rows, and across the blocks of a cloud.
+func TestManyDimensions(t *testing.T) {
+	const n, m, d = 100, 5, many + 3
+	r := losstest.Random(1)
+	a, b := &losses.Measure{Points: losstest.Normal(r, n, d, 1, 0)}, &losses.Measure{Points: losstest.Normal(r, m, d, 1, 0)}
+	inputs := losses.Inputs{"source": a, "target": b}
+	result := losstest.Evaluate(t, discrepancy(Energy, 0, V), inputs, "target.points")
+	// Distances of √(2D), some 130.
+	if want := brute(a, b, Energy, 1, V); math.Abs(result.Value-want) > 1e-12 {
+		t.Errorf("got %v, want %v", result.Value, want)
+	}
+	want := make([]float64, m*d)
+	addPulls(want, b, b, Energy, 2)
+	addPulls(want, b, a, Energy, -2)
+	for i, v := range result.Gradients[losses.Ref{Input: "target", Field: "points"}].F64 {
+		if math.Abs(v-want[i]) > 1e-14 {
+			t.Fatalf("number %d: got %v, want %v", i, v, want[i])
 		}
 	}
 }

@@ -39,7 +39,8 @@ func TestT27EnergyDistanceOfTwoNormals(t *testing.T) {
 }
 
 // Row T21 of docs/mathematics.md: between two samples of n points of one distribution, uniform on a cube, the roots of the energy distance and of the mean
-// discrepancy fall like n^-½ in any dimension, where W1 falls like n^-1/D. The slopes are those of the roots of means over samples: more of them where n is small.
+// discrepancy fall like n^-½ in any dimension, where W1 falls like n^-1/D. The slopes are those of the roots of means over samples, of which there are more
+// where n is small.
 func TestT21RootsFallLikeTheRootOfTheSize(t *testing.T) {
 	for _, d := range []int{5, 10} {
 		for _, kernel := range []mmd.Kernel{mmd.Energy, mmd.Gaussian} {

@@ -11,8 +11,10 @@ const (
 	// block is how many points are taken together: pairs of blocks are what is computed at once. It is an odd number of pads, so that the dimensions of a block
 	// do not compete for the same lines of a cache.
 	block = 3 * vec.Pad
-	// stripRows is how many rows of a block are filled before they are used, so that they are still in the first cache. Kernels take 4 or 6 of them together.
-	stripRows = 12
+	// stripRows is how many rows of a block are filled before they are used, so that they are still in the first cache, and fewRows in the dimensions above
+	// many, so that a strip is a few milliseconds at most. Kernels take 4 or 6 rows together.
+	stripRows, fewRows = 12, 4
+	many               = 1 << 13
 )
 
 // frame is what points are taken relative to.
@@ -85,6 +87,14 @@ func (s *side) columns(b int) int {
 
 // end is the end of the rows of a block.
 func (s *side) end(b int) int { return min(s.n, (b+1)*block) }
+
+// stripRows is how many rows are filled together.
+func (s *side) stripRows() int {
+	if s.d > many {
+		return fewRows
+	}
+	return stripRows
+}
 
 // point is point i.
 func (s *side) point(i int) []float64 { return s.x[i*s.d : (i+1)*s.d] }
