@@ -256,3 +256,34 @@ func TestClosedFormIsNotNegative(t *testing.T) {
 		}
 	}
 }
+
+// At samples of N(0, I) itself, N of them, the derivative of the mean energy distance in a common scale of the samples is 0 under U. Under V a self term is
+// 1-1/N of its mean, so that the derivative is E|x-x'|/N = 2 G(D/2)/N: a shorter scale does better. Means of 400 samples of 32 points, within five of their own
+// standard errors.
+func TestUHasNoPullOnTheScale(t *testing.T) {
+	const n, samples = 32, 400
+	for _, d := range []int{2, 16} {
+		for _, statistic := range []Statistic{U, V} {
+			r := losstest.Random(uint64(d))
+			loss := discrepancy(Energy, 0, statistic)
+			loss.ClosedForm = true
+			sum, square := 0.0, 0.0
+			for range samples {
+				x := &losses.Measure{Points: losstest.Normal(r, n, d, 1, 0)}
+				inputs := losses.Inputs{"source": x, "target": &losses.Prior{Family: losses.StandardNormal{}}}
+				gradient := losstest.Evaluate(t, loss, inputs, "source.points").Gradients[losses.Ref{Input: "source", Field: "points"}].F64
+				v := weighted(x.Points.F64, gradient)
+				sum += v
+				square += v * v
+			}
+			mean, want := sum/samples, 0.0
+			if statistic == V {
+				want = 2 * gammaRatio(float64(d)/2) / n
+			}
+			se := math.Sqrt((square/samples - mean*mean) / samples)
+			if math.Abs(mean-want) > 5*se || statistic == V && mean < 5*se {
+				t.Errorf("d=%d, statistic %d: %v ± %v, want %v", d, statistic, mean, se, want)
+			}
+		}
+	}
+}
