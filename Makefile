@@ -45,8 +45,9 @@ bench-full: build bench/.venv/base.stamp ## The same with the long rows: hours
 bench-report: build bench/.venv/base.stamp ## Write docs/performance.md again from docs/performance.json, without measuring
 	@bench/.venv/bin/python -m bench --render
 
-generate: needs .venv/protoc.stamp ## Generate gen/ and the Python messages from proto/, and the assembly from its generator
+generate: needs .venv/protoc.stamp ## Generate gen/, the Python messages and what `kantor eval --list` reads from proto/, and the assembly from its generator
 	$(BUF) generate
+	tools/contract.sh eval/contract.binpb
 	go generate ./losses/internal/vec
 
 checkgenerate: needs .venv/protoc.stamp ## Fail if generated code is not what it is generated from

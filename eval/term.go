@@ -119,19 +119,29 @@ func parseValue(fd protoreflect.FieldDescriptor, text string) (protoreflect.Valu
 	return value, nil
 }
 
-// parseEnum reads an enum by its last words in lower case: COST_EUCLIDEAN is euclidean.
+// parseEnum reads an enum by its word.
 func parseEnum(fd protoreflect.FieldDescriptor, text string) (protoreflect.Value, error) {
-	values := fd.Enum().Values()
-	prefix := strings.TrimSuffix(string(values.Get(0).Name()), "UNSPECIFIED")
-	var known []string
-	for i := 1; i < values.Len(); i++ {
-		name := strings.ToLower(strings.TrimPrefix(string(values.Get(i).Name()), prefix))
-		if name == text {
-			return protoreflect.ValueOfEnum(values.Get(i).Number()), nil
+	known := enumWords(fd.Enum())
+	for i, word := range known {
+		if word == text {
+			return protoreflect.ValueOfEnum(fd.Enum().Values().Get(i + 1).Number()), nil
 		}
-		known = append(known, name)
 	}
 	return protoreflect.Value{}, fmt.Errorf("%s is %q, want one of %q", fd.Name(), text, known)
+}
+
+// enumWords are the values of an enum after the first, "not given", by their last words in lower case: COST_EUCLIDEAN is euclidean.
+func enumWords(enum protoreflect.EnumDescriptor) []string {
+	prefix := strings.TrimSuffix(string(enum.Values().Get(0).Name()), "UNSPECIFIED")
+	words := make([]string, enum.Values().Len()-1)
+	for i := range words {
+		words[i] = enumWord(enum.Values().Get(i+1), prefix)
+	}
+	return words
+}
+
+func enumWord(value protoreflect.EnumValueDescriptor, prefix string) string {
+	return strings.ToLower(strings.TrimPrefix(string(value.Name()), prefix))
 }
 
 func fieldNames(fields protoreflect.FieldDescriptors) []string {
