@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -41,12 +43,32 @@ func run(args []string, std streams) int {
 		kong.Writers(std.stdout, std.stderr))
 	command, err := parser.Parse(args)
 	if err != nil {
-		return report(std, exitUsage, err)
+		return report(std, exitUsage, withChoices(err))
 	}
 	if err := command.Run(std); err != nil {
 		return report(std, exitCode(err), err)
 	}
 	return 0
+}
+
+// withChoices adds to the parser's word on an argument that is no command, nor nearly one, which commands there are.
+func withChoices(err error) error {
+	var parse *kong.ParseError
+	if !errors.As(err, &parse) || !strings.HasPrefix(err.Error(), "unexpected argument ") || strings.Contains(err.Error(), "did you mean") {
+		return err
+	}
+	node := parse.Context.Selected()
+	if node == nil {
+		node = parse.Context.Model.Node
+	}
+	var names []string
+	for _, child := range node.Children {
+		names = append(names, strconv.Quote(child.Name))
+	}
+	if len(names) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w, want one of %s", err, strings.Join(names, ", "))
 }
 
 // exitCode tells what the caller can mend from what they cannot.

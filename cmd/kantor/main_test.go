@@ -264,7 +264,11 @@ func TestUsage(t *testing.T) {
 		{[]string{"eval", "--term", "kl", "--seed", "x"}, "--seed"},
 		{[]string{"eval", "--term", "wasserstein"}, `--term 1: "wasserstein" is no loss`},
 		{[]string{"eval", "--source", "nowhere.npy"}, "--source: stat nowhere.npy"},
-		{[]string{"walk"}, "walk"},
+		{[]string{"eval", "--list", "wasserstein"}, `--list: has "wasserstein", want one of ["sinkhorn"`},
+		{[]string{"bench", "nothing"}, `unexpected argument nothing, want one of "kernel", "scaling"`},
+		{[]string{"bench"}, `expected one of "kernel", "scaling"`},
+		{[]string{"serve", "nothing"}, "unexpected argument nothing\n"},
+		{[]string{"walk"}, `unexpected argument walk, want one of "serve", "eval", "bench", "version"`},
 		{nil, "expected one of"},
 	} {
 		code, stdout, stderr := kantor(t, c.args...)
@@ -287,6 +291,23 @@ func TestVersion(t *testing.T) {
 	want := "kantor " + version + " " + runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH + " kernel="
 	if code != 0 || !strings.HasPrefix(stdout, want) {
 		t.Errorf("exit code %d, %q, want %q", code, stdout, want)
+	}
+}
+
+// With and without names, however they are joined to the flag; another flag behind them is no name.
+func TestEvalList(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--list"}, "Losses: --term LOSS:FIELD=VALUE,...\n"},
+		{[]string{"--list=kl"}, "--term kl:FIELD=VALUE,...\n"},
+		{[]string{"--list", "kl", "--seed", "3"}, "--term kl:FIELD=VALUE,...\n"},
+		{[]string{"--list", "measure", "kl"}, "--input NAME.FIELD=FILE\n"},
+	} {
+		if code, stdout, stderr := kantor(t, append([]string{"eval"}, c.args...)...); code != 0 || stderr != "" || !strings.HasPrefix(stdout, c.want) {
+			t.Errorf("%v: exit code %d, %q, %q, want %q", c.args, code, stdout, stderr, c.want)
+		}
 	}
 }
 
