@@ -5,8 +5,10 @@ package eval
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -25,13 +27,16 @@ type Command struct {
 	TargetSizes      string   `placeholder:"FILE" help:"How many of those of \"target\" count."`
 	Mean             string   `placeholder:"FILE" help:"Means [N,D] or [B,N,D] of the input \"posterior\"."`
 	LogVariance      string   `placeholder:"FILE" help:"Logarithms of variances of the input \"posterior\"."`
-	PriorMean        string   `placeholder:"FILE" help:"Means of the input \"prior\", which a kl term that names no prior then uses."`
+	Covariance       string   `placeholder:"FILE" help:"Covariances [N,D,D] or [B,N,D,D] of the input \"posterior\", instead of logarithms of variances."`
+	PriorMean        string   `placeholder:"FILE" help:"Means of the input \"prior\", which a kl or bures term that names no prior then uses."`
 	PriorLogVariance string   `placeholder:"FILE" help:"Logarithms of variances of the input \"prior\"."`
-	Input            []string `sep:"none" placeholder:"NAME.FIELD=FILE" help:"Any array of any input; or NAME=standard_normal[:size=N], samples of N(0,I)."`
-	Term             []string `sep:"none" placeholder:"LOSS:FIELD=VALUE,..." help:"A term, such as sinkhorn:blur=0.5,debias=self or kl:weight=4."`
+	PriorCovariance  string   `placeholder:"FILE" help:"Covariances of the input \"prior\"."`
+	Input            []string `sep:"none" placeholder:"NAME.FIELD=FILE" help:"Any array of any input; or NAME=standard_normal, NAME=uniform_cube:lower=0,size=64 and the like, samples of a prior. --list has all of both."`
+	Term             []string `sep:"none" placeholder:"LOSS:FIELD=VALUE,..." help:"A term, such as sinkhorn:blur=0.5,debias=self or kl:weight=4. --list has all losses and fields."`
 	Extras           []string `sep:"none" placeholder:"TERM.EXTRA" help:"What else to print, such as sinkhorn.potentials or kl.per_dimension."`
-	Seed             uint64   `placeholder:"N" help:"Seed of sampled inputs (0)."`
+	Seed             uint64   `placeholder:"N" help:"Seed of sampled inputs and of what terms draw (0)."`
 	Gradients        string   `placeholder:"DIR" help:"Write the gradient of every given tensor to a file in DIR: source.npy, log-variance.npy."`
+	GradientsPerTerm bool     `help:"With --gradients, write those of each term's unweighted value too, to DIR/TERM."`
 	Request          string   `placeholder:"FILE" help:"An EvaluateRequest in protobuf's JSON form instead of all but --gradients; - is standard input."`
 }
 
@@ -47,8 +52,8 @@ func Run(ctx context.Context, version string, c Command, stdin io.Reader, stdout
 		return origin.translate(err)
 	}
 	if c.Gradients != "" {
-		if err := writeGradients(c.Gradients, response.GetGradients()); err != nil {
-			return err
+		if err := writeAllGradients(c.Gradients, response); err != nil {
+			return fmt.Errorf("--gradients: %w", err)
 		}
 	}
 	return print(stdout, response)
@@ -82,7 +87,7 @@ func (c Command) givesMore() bool {
 			return true
 		}
 	}
-	return len(c.Input) > 0 || len(c.Term) > 0 || len(c.Extras) > 0 || c.Seed != 0
+	return len(c.Input) > 0 || len(c.Term) > 0 || len(c.Extras) > 0 || c.Seed != 0 || c.GradientsPerTerm
 }
 
 func readRequest(file string, stdin io.Reader) (*kantorv1.EvaluateRequest, error) {
@@ -106,21 +111,33 @@ func (c Command) assemble() (*kantorv1.EvaluateRequest, *origins, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	objective := &kantorv1.Objective{Extras: c.Extras}
+	if c.GradientsPerTerm && c.Gradients == "" {
+		return nil, nil, bad("--gradients-per-term", "is given alone, want --gradients with it")
+	}
+	objective := &kantorv1.Objective{Extras: slices.Clone(c.Extras), GradientsPerTerm: c.GradientsPerTerm}
 	for i, text := range c.Term {
 		term, err := parseTerm(text)
 		if err != nil {
 			return nil, nil, bad(termFlag(i, ""), "%v", err)
 		}
-		if kl := term.GetKl(); kl != nil && kl.GetPrior() == "" && inputs["prior"].GetGaussian() != nil {
-			kl.Prior = "prior"
-		}
+		usePrior(term, inputs["prior"])
 		objective.Terms = append(objective.Terms, term)
 	}
 	if c.Gradients != "" {
 		objective.Gradients = tensorNames(inputs)
 	}
 	return &kantorv1.EvaluateRequest{Objective: objective, Inputs: inputs, Seed: c.Seed}, origin, nil
+}
+
+// usePrior lets a term between Gaussians that names no prior use the input "prior", where that is one that it takes.
+func usePrior(term *kantorv1.Term, prior *kantorv1.Input) {
+	gaussian, measure := prior.GetGaussian() != nil, prior.GetMeasure() != nil
+	if kl := term.GetKl(); kl != nil && kl.GetPrior() == "" && gaussian {
+		kl.Prior = "prior"
+	}
+	if bures := term.GetBures(); bures != nil && bures.GetPrior() == "" && (gaussian || measure) {
+		bures.Prior = "prior"
+	}
 }
 
 // bad returns an InputError for a flag.

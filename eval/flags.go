@@ -3,6 +3,7 @@ package eval
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -17,13 +18,18 @@ var shorts = []struct{ flag, tensor string }{
 	{"target-sizes", "target.sizes"},
 	{"mean", "posterior.mean"},
 	{"log-variance", "posterior.log_variance"},
+	{"covariance", "posterior.covariance"},
 	{"prior-mean", "prior.mean"},
 	{"prior-log-variance", "prior.log_variance"},
+	{"prior-covariance", "prior.covariance"},
 }
 
 // files are the values of the short flags, in their order.
 func (c Command) files() []string {
-	return []string{c.Source, c.Target, c.SourceWeights, c.TargetWeights, c.SourceSizes, c.TargetSizes, c.Mean, c.LogVariance, c.PriorMean, c.PriorLogVariance}
+	return []string{
+		c.Source, c.Target, c.SourceWeights, c.TargetWeights, c.SourceSizes, c.TargetSizes,
+		c.Mean, c.LogVariance, c.Covariance, c.PriorMean, c.PriorLogVariance, c.PriorCovariance,
+	}
 }
 
 // shortOf returns the short flag of a tensor, without dashes; empty: it has none.
@@ -50,18 +56,17 @@ func (o *origins) add(input, tensor, flag string) {
 }
 
 var (
-	tensorPath = regexp.MustCompile(`^inputs\["(.*)"\]\.(points|weights|sizes|mean|log_variance)$`)
-	inputPath  = regexp.MustCompile(`^inputs\["(.*)"\]\.?(.*)$`)
-	termPath   = regexp.MustCompile(`^objective\.terms\[(\d+)\]\.?(.*)$`)
+	inputPath = regexp.MustCompile(`^inputs\["(.*)"\]\.?(.*)$`)
+	termPath  = regexp.MustCompile(`^objective\.terms\[(\d+)\]\.?(.*)$`)
 )
 
 // flag names the flag that a path of the request came from.
 func (o *origins) flag(path string) string {
-	if m := tensorPath.FindStringSubmatch(path); m != nil {
-		return o.tensorFlag(m[1], m[2])
-	}
 	if m := inputPath.FindStringSubmatch(path); m != nil {
-		return withDetail(o.inputs[m[1]], m[2])
+		if field := m[2][strings.LastIndex(m[2], ".")+1:]; slices.Contains(arrayFields(), field) { // of a prior's family it is a step further in
+			return o.tensorFlag(m[1], field)
+		}
+		return withDetail(o.inputFlag(m[1]), m[2])
 	}
 	if m := termPath.FindStringSubmatch(path); m != nil {
 		i, _ := strconv.Atoi(m[1])
@@ -76,6 +81,14 @@ func (o *origins) flag(path string) string {
 		return "--extras"
 	}
 	return path
+}
+
+// inputFlag names the flag for what is wrong with an input as such: the one that says what it is, or else the first of its parts.
+func (o *origins) inputFlag(input string) string {
+	if flag := o.tensors[input]; flag != "" {
+		return flag
+	}
+	return o.inputs[input]
 }
 
 // tensorFlag names the flag that gave a tensor, or that would have.

@@ -11,63 +11,132 @@ import (
 	kantorv1 "kantor/gen/kantor/v1"
 )
 
-var (
-	kindOneof   = (&kantorv1.Input{}).ProtoReflect().Descriptor().Oneofs().ByName("kind")
-	familyOneof = (&kantorv1.Prior{}).ProtoReflect().Descriptor().Oneofs().ByName("family")
-	tensorName  = (&kantorv1.Tensor{}).ProtoReflect().Descriptor().FullName()
-)
+// part is what one flag says of an input: the file of an array or, without a field, its kind and settings.
+type part struct{ flag, input, field, value string }
 
-// inputs reads the inputs of the command.
-func (c Command) inputs() (map[string]*kantorv1.Input, *origins, error) {
-	inputs := map[string]*kantorv1.Input{}
-	origin := &origins{tensors: map[string]string{}, inputs: map[string]string{}}
+// tensor is the part's name: "input.field", or the input's.
+func (p part) tensor() string {
+	if p.field == "" {
+		return p.input
+	}
+	return p.input + "." + p.field
+}
+
+// parts lists what the flags say of inputs.
+func (c Command) parts() ([]part, error) {
+	var out []part
 	for i, file := range c.files() {
-		if file == "" {
-			continue
-		}
-		if err := addArray(inputs, origin, "--"+shorts[i].flag, shorts[i].tensor, file); err != nil {
-			return nil, nil, err
+		if file != "" {
+			input, field, _ := strings.Cut(shorts[i].tensor, ".")
+			out = append(out, part{"--" + shorts[i].flag, input, field, file})
 		}
 	}
 	for _, entry := range c.Input {
 		key, value, ok := strings.Cut(entry, "=")
 		if !ok {
-			return nil, nil, bad("--input", "is %q, want NAME.FIELD=FILE or NAME=standard_normal", entry)
+			return nil, bad("--input", "is %q, want NAME.FIELD=FILE or NAME=standard_normal", entry)
 		}
-		add := addArray
-		if !strings.Contains(key, ".") {
-			add = addPrior
+		input, field, dotted := strings.Cut(key, ".")
+		if dotted && field == "" {
+			return nil, bad("--input", "is %q, want NAME.FIELD=FILE or NAME=standard_normal", entry)
 		}
-		if err := add(inputs, origin, "--input "+key, key, value); err != nil {
-			return nil, nil, err
+		out = append(out, part{"--input " + key, input, field, value})
+	}
+	return out, nil
+}
+
+// inputs reads the inputs of the command.
+func (c Command) inputs() (map[string]*kantorv1.Input, *origins, error) {
+	parts, err := c.parts()
+	if err != nil {
+		return nil, nil, err
+	}
+	origin := &origins{tensors: map[string]string{}, inputs: map[string]string{}}
+	found, err := findKinds(parts, origin)
+	if err != nil {
+		return nil, nil, err
+	}
+	inputs := map[string]*kantorv1.Input{}
+	for _, p := range parts {
+		if inputs[p.input] == nil {
+			inputs[p.input] = &kantorv1.Input{}
+		}
+		if err := p.set(inputs[p.input], found[p.input]); err != nil {
+			return nil, nil, bad(p.flag, "%v", err)
 		}
 	}
 	return inputs, origin, nil
 }
 
-// addArray reads a file into the tensor or the integers "input.field".
-func addArray(inputs map[string]*kantorv1.Input, origin *origins, flag, array, file string) error {
-	name, field, _ := strings.Cut(array, ".")
-	kind, fd := arrayField(field)
-	if fd == nil {
-		return bad(flag, "%q is no array of an input, want one of %q", field, arrayFields())
+// findKinds finds what each input is: the first kind that has all that was said of it. Log-variances alone are a Gaussian's, with means a mixture's.
+func findKinds(parts []part, origin *origins) (map[string]kind, error) {
+	left := map[string][]kind{} // the kinds that an input can still be
+	for _, p := range parts {
+		fitting, err := p.kinds()
+		if err != nil {
+			return nil, err
+		}
+		if flag := origin.tensors[p.tensor()]; flag != "" {
+			return nil, bad(p.flag, "is given by %s too", flag)
+		}
+		if before := left[p.input]; before != nil {
+			both := slices.DeleteFunc(slices.Clone(before), func(k kind) bool {
+				return !slices.ContainsFunc(fitting, func(f kind) bool { return f.name() == k.name() })
+			})
+			if len(both) == 0 {
+				part := "part of "
+				if p.field == "" {
+					part = ""
+				}
+				return nil, bad(p.flag, "is %sa %s, but %s makes the input a %s", part, fitting[0].name(), origin.inputs[p.input], before[0].name())
+			}
+			fitting = both
+		}
+		left[p.input] = fitting
+		origin.add(p.input, p.tensor(), p.flag)
 	}
-	if inputs[name] == nil {
-		inputs[name] = &kantorv1.Input{}
+	found := map[string]kind{}
+	for input, fitting := range left {
+		found[input] = fitting[0]
 	}
-	input := inputs[name].ProtoReflect()
-	if set := input.WhichOneof(kindOneof); set != nil && set != kind {
-		return bad(flag, "is part of a %s, but %s makes the input a %s", kind.Name(), origin.inputs[name], set.Name())
+	return found, nil
+}
+
+// kinds are those that have what the part says.
+func (p part) kinds() ([]kind, error) {
+	family, _, _ := strings.Cut(p.value, ":")
+	var fitting []kind
+	var names []string
+	for _, k := range kinds() {
+		names = append(names, k.name())
+		if p.field == "" && k.name() == family || p.field != "" && k.array(p.field) != nil {
+			fitting = append(fitting, k)
+		}
 	}
-	message := input.Mutable(kind).Message()
-	if message.Has(fd) {
-		return bad(flag, "is given by %s too", origin.tensors[array])
+	switch {
+	case len(fitting) > 0:
+		return fitting, nil
+	case p.field == "":
+		return nil, bad(p.flag, "is %q, want NAME.FIELD=FILE, or NAME= and one of %q", p.value, names)
 	}
-	if err := readInto(message, fd, file); err != nil {
-		return bad(flag, "%v", err)
+	return nil, bad(p.flag, "%q is no array of an input, want one of %q", p.field, arrayFields())
+}
+
+// set puts the part into the input.
+func (p part) set(input *kantorv1.Input, k kind) error {
+	messages := k.messages(input)
+	if p.field == "" {
+		_, settings, _ := strings.Cut(p.value, ":")
+		slices.Reverse(messages)
+		return assignAll(settings, messages...)
 	}
-	origin.add(name, array, flag)
-	return nil
+	fd := k.array(p.field)
+	if oneof := realOneof(fd); oneof != nil {
+		if set := messages[len(messages)-1].WhichOneof(oneof); set != nil {
+			return fmt.Errorf("%s and %s are both given, want one of them", set.Name(), fd.Name())
+		}
+	}
+	return readInto(messages[len(messages)-1], fd, p.value)
 }
 
 // readInto reads a file into a field that is an array.
@@ -86,74 +155,24 @@ func readInto(message protoreflect.Message, fd protoreflect.FieldDescriptor, fil
 	return err
 }
 
-// addPrior makes an input that the server samples, of family:field=value,…
-func addPrior(inputs map[string]*kantorv1.Input, origin *origins, flag, name, text string) error {
-	if inputs[name] != nil {
-		return bad(flag, "is given by %s too", origin.inputs[name])
-	}
-	family, settings, _ := strings.Cut(text, ":")
-	prior := &kantorv1.Prior{}
-	fd := familyOneof.Fields().ByName(protoreflect.Name(family))
-	if fd == nil {
-		return bad(flag, "is %q, want NAME.FIELD=FILE, or NAME= and one of %q", text, fieldNames(familyOneof.Fields()))
-	}
-	prior.ProtoReflect().Mutable(fd)
-	if err := assignAll(settings, prior.ProtoReflect()); err != nil {
-		return bad(flag, "%v", err)
-	}
-	inputs[name] = &kantorv1.Input{Kind: &kantorv1.Input_Prior{Prior: prior}}
-	origin.add(name, name, flag)
-	return nil
-}
-
-// arrayField finds the kind of input that has an array of this name, and the array; nil: there is none.
-func arrayField(name string) (kind, field protoreflect.FieldDescriptor) {
-	for i := range kindOneof.Fields().Len() {
-		kind := kindOneof.Fields().Get(i)
-		if fd := kind.Message().Fields().ByName(protoreflect.Name(name)); fd != nil && isArray(fd) {
-			return kind, fd
-		}
-	}
-	return nil, nil
-}
-
-// arrayFields lists the arrays that inputs can have.
-func arrayFields() []string {
-	var names []string
-	for i := range kindOneof.Fields().Len() {
-		fields := kindOneof.Fields().Get(i).Message().Fields()
-		for j := range fields.Len() {
-			if isArray(fields.Get(j)) {
-				names = append(names, string(fields.Get(j).Name()))
-			}
-		}
-	}
-	return names
-}
-
-// isArray reports whether a field is read from a file: a tensor, or a list of integers.
-func isArray(fd protoreflect.FieldDescriptor) bool {
-	return isTensor(fd) || fd.IsList() && fd.Kind() == protoreflect.Int64Kind
-}
-
-func isTensor(fd protoreflect.FieldDescriptor) bool {
-	return fd.Message() != nil && fd.Message().FullName() == tensorName && !fd.IsList() && !fd.IsMap()
-}
-
-// tensors returns the tensors of inputs by "input.field".
+// tensors returns the tensors of measures and Gaussians, which are those that have gradients, by "input.field".
 func tensors(inputs map[string]*kantorv1.Input) map[string]*kantorv1.Tensor {
 	out := map[string]*kantorv1.Tensor{}
-	for name, input := range inputs {
-		kind := input.ProtoReflect().WhichOneof(kindOneof)
-		if kind == nil {
-			continue
-		}
-		input.ProtoReflect().Get(kind).Message().Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+	add := func(name string, m protoreflect.Message) {
+		m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 			if isTensor(fd) {
 				out[fmt.Sprintf("%s.%s", name, fd.Name())] = v.Message().Interface().(*kantorv1.Tensor)
 			}
 			return true
 		})
+	}
+	for name, input := range inputs {
+		switch k := input.GetKind().(type) {
+		case *kantorv1.Input_Measure:
+			add(name, k.Measure.ProtoReflect())
+		case *kantorv1.Input_Gaussian:
+			add(name, k.Gaussian.ProtoReflect())
+		}
 	}
 	return out
 }

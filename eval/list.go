@@ -10,8 +10,6 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
-
-	kantorv1 "kantor/gen/kantor/v1"
 )
 
 // listColumns is how wide a line of a list is at most, unless one word is wider.
@@ -252,5 +250,3 @@ func paragraph(w io.Writer, first, rest, text string) {
 	}
 	fmt.Fprintln(w, strings.TrimRight(line, " "))
 }
-
-var priorName = (&kantorv1.Prior{}).ProtoReflect().Descriptor().FullName()

@@ -40,14 +40,49 @@ func mistakesOfInputs(f files) map[string]mistake {
 		"unused":          {with(func(c *Command) { c.Mean, c.LogVariance = one, one }), "--mean: is used by no term"},
 		"unused other":    {input("spare.points=" + one), "--input spare.points: is used by no term"},
 		"input form":      {input("source"), `--input: is "source", want NAME.FIELD=FILE`},
-		"input field":     {input("source.mass=" + one), `--input source.mass: "mass" is no array of an input, want one of ["points" "weights" "sizes" "mean" "log_variance"]`},
+		"input field":     {input("source.mass=" + one), `--input source.mass: "mass" is no array of an input, want one of ["points" "weights" "sizes" "mean" "log_variance" "covariance" "means" "tips" `},
 		"input twice":     {input("source.points=" + one), "--input source.points: is given by --source too"},
 		"input kinds":     {input("source.mean=" + one), "--input source.mean: is part of a gaussian, but --source makes the input a measure"},
-		"prior twice":     {input("source=standard_normal"), "--input source: is given by --source too"},
+		"prior twice":     {input("source=standard_normal"), "--input source: is a standard_normal, but --source makes the input a measure"},
 		"prior family":    {input("noise=cauchy"), `--input noise: is "cauchy"`},
 		"prior field":     {input("noise=standard_normal:scale=2"), `--input noise: "scale" is no field, want one of ["size"]`},
 		"prior size":      {Command{Source: one, Input: []string{"target=standard_normal:size=-1"}, Term: []string{"sinkhorn"}}, "--input target (prior.size): is -1"},
 		"input name":      {Command{Input: []string{"Q.mean=" + one, "Q.log_variance=" + one}, Term: []string{"kl:posterior=Q"}}, "--input Q.mean: is no name"},
+	}
+}
+
+func mistakesOfKinds(f files) map[string]mistake {
+	one, two := f.npy("one", f64([]int64{1, 1}, 0)), f.npy("two", f64([]int64{2, 1}, 0, 1))
+	prior := func(entries ...string) Command {
+		return Command{Source: one, Input: entries, Term: []string{"sinkhorn"}}
+	}
+	kl := func(edit func(*Command)) Command {
+		c := Command{Mean: one, Term: []string{"kl"}}
+		edit(&c)
+		return c
+	}
+	critic := func(entries ...string) Command {
+		return Command{Source: one, Target: one, Input: entries, Term: []string{"cone_critic:state=critic"}}
+	}
+	return map[string]mistake{
+		"both spreads": {kl(func(c *Command) { c.LogVariance, c.Covariance = one, one }), "--covariance: log_variance and covariance are both given"},
+		"covariance":   {kl(func(c *Command) { c.Covariance = one }), "--covariance: has shape [1 1], want [1 1 1]"},
+		"prior covariance": {kl(func(c *Command) { c.LogVariance, c.PriorMean, c.PriorCovariance = one, one, one }),
+			"--prior-covariance: has shape [1 1], want [1 1 1]"},
+		"upside down":        {prior("target=uniform_cube:lower=2"), "--input target (prior.uniform_cube): is from 2 to 1"},
+		"no word":            {prior("target=uniform_cube:lower=low"), `--input target: lower is "low", want a number`},
+		"radius":             {prior("target=uniform_sphere:radius=0"), "--input target (prior.uniform_sphere.radius): is 0"},
+		"other family":       {prior("target=uniform_sphere:lower=0"), `--input target: "lower" is no field, want one of ["radius" "size"]`},
+		"prior given twice":  {prior("target=uniform_cube", "target=uniform_cube"), "--input target: is given by --input target too"},
+		"two families":       {prior("target=uniform_cube", "target.means="+two), "is part of a gaussian_mixture, but --input target makes the input a uniform_cube"},
+		"mixture of nothing": {prior("target=gaussian_mixture:size=3"), "--input target.means: is absent"},
+		"mixture shapes":     {prior("target.means="+two, "target.log_variance="+one), "--input target.log_variance: has shape [1 1]"},
+		"mixture weights":    {prior("target.weights="+two, "target.means="+two), "--input target.weights: has shape [2 1]"},
+		"mixture dimension":  {prior("target.means=" + f.npy("wide", f64([]int64{1, 2}, 0, 0))), "--term 1 (sinkhorn.target)"},
+		"empty field":        {prior("target.=" + one), `--input: is "target.=`},
+		"part of a state":    {critic("critic.tips="+f.npy("tips", f64([]int64{2, 1, 1}, 0, 0)), "critic=cone_critic:step=3"), "--input critic.heights: is absent"},
+		"step":               {critic("critic=cone_critic:step=-1"), "--input critic (step): is -1"},
+		"alone":              {Command{Source: one, Target: one, Term: []string{"sinkhorn"}, GradientsPerTerm: true}, "--gradients-per-term: is given alone"},
 	}
 }
 
@@ -59,13 +94,19 @@ func mistakesOfTerms(f files) map[string]mistake {
 	return map[string]mistake{
 		"no terms":     {Command{Source: one}, "--term: has 0 terms"},
 		"not given":    {Command{Source: one, Term: []string{"sinkhorn"}}, "--term 1 (sinkhorn.target): there is no input"},
-		"no loss":      {term("wasserstein"), `--term 2: "wasserstein" is no loss, want one of ["sinkhorn" "kantorovich" "kl"]`},
+		"no loss":      {term("wasserstein"), `--term 2: "wasserstein" is no loss, want one of ["sinkhorn" "kantorovich" "kl" "transport" "sliced" `},
 		"no field":     {term("sinkhorn:breadth=1"), `--term 2: "breadth" is no field, want one of ["name" "weight" "source" "target" "cost" "blur" `},
 		"no value":     {term("sinkhorn:blur"), `--term 2: "blur" is no setting`},
 		"no number":    {term("sinkhorn:blur=wide"), `--term 2: blur is "wide", want a number`},
 		"no integer":   {term("sinkhorn:max_iterations=1e3"), `--term 2: max_iterations is "1e3", want an integer`},
 		"no enum":      {term("sinkhorn:cost=manhattan"), `want one of ["half_squared_euclidean" "squared_euclidean" "euclidean"]`},
-		"unspecified":  {term("sinkhorn:debias=unspecified"), `want one of ["none" "self"]`},
+		"unspecified":  {term("sinkhorn:debias=unspecified"), `want one of ["none" "self" "split"]`},
+		"no truth":     {term("mmd:closed_form=maybe"), `--term 2: closed_form is "maybe", want true or false`},
+		"no kernel":    {term("mmd:kernel=rbf"), `kernel is "rbf", want one of ["energy" "gaussian" "laplacian" "imq"]`},
+		"no statistic": {term("stein:statistic=U"), `statistic is "U", want one of ["u" "v"]`},
+		"no method":    {term("kantorovich:method=dual"), `method is "dual", want one of ["auto" "exact" "entropic"]`},
+		"no aggregate": {term("sliced:aggregate=sum"), `aggregate is "sum", want one of ["mean" "max"]`},
+		"both grounds": {term("transport:cost=euclidean,p=1"), "--term 2: cost and p are both given, want one of them"},
 		"both":         {term("sinkhorn:blur=1,epsilon=1"), "--term 2: blur and epsilon are both given, want one of them"},
 		"twice":        {term("sinkhorn:blur=1,blur=1"), "--term 2: blur is given twice"},
 		"not positive": {term("sinkhorn:epsilon=0"), "--term 2 (sinkhorn.epsilon): is 0"},
@@ -91,7 +132,7 @@ func mistakesOfRequests(f files) map[string]mistake {
 // Every mistake is one sentence that begins with the flag or, in a request, with the path.
 func TestMistakesNameTheFlag(t *testing.T) {
 	f := newFiles(t)
-	for _, mistakes := range []map[string]mistake{mistakesOfInputs(f), mistakesOfTerms(f), mistakesOfRequests(f)} {
+	for _, mistakes := range []map[string]mistake{mistakesOfInputs(f), mistakesOfKinds(f), mistakesOfTerms(f), mistakesOfRequests(f)} {
 		for name, c := range mistakes {
 			t.Run(name, func(t *testing.T) {
 				out, err := run(t, c.command)

@@ -41,8 +41,8 @@ func readTensor(file string) (*kantorv1.Tensor, error) {
 	return tensor, nil
 }
 
-// maxRank is that of a batch, [B,N,D]; what has more is refused whatever its order.
-const maxRank = 3
+// maxRank is that of a batch of covariances, [B,N,D,D]; what has more is refused whatever its order.
+const maxRank = 4
 
 // readIntegers reads a .npy file of int64 in one dimension.
 func readIntegers(file string) ([]int64, error) {
@@ -130,10 +130,26 @@ func rowMajor(data []byte, shape []int, width int) []byte {
 	return out
 }
 
+// writeAllGradients writes those of the total to dir, and those of each term that has its own to a folder of its name.
+func writeAllGradients(dir string, response *kantorv1.EvaluateResponse) error {
+	if err := writeGradients(dir, response.GetGradients()); err != nil {
+		return err
+	}
+	for _, term := range response.GetTerms() {
+		if len(term.GetGradients()) == 0 {
+			continue
+		}
+		if err := writeGradients(filepath.Join(dir, term.GetName()), term.GetGradients()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // writeGradients writes every gradient to a file in dir, named after the flag that gave its tensor or, where there is none, input.field.npy.
 func writeGradients(dir string, gradients map[string]*kantorv1.Input) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return fmt.Errorf("--gradients: %w", err)
+		return err
 	}
 	for name, tensor := range tensors(gradients) {
 		base := shortOf(name)
@@ -141,7 +157,7 @@ func writeGradients(dir string, gradients map[string]*kantorv1.Input) error {
 			base = name
 		}
 		if err := os.WriteFile(filepath.Join(dir, base+".npy"), formatNpy(tensor), 0o666); err != nil {
-			return fmt.Errorf("--gradients: %w", err)
+			return err
 		}
 	}
 	return nil
