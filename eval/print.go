@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 	"io"
 	"math"
-	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	kantorv1 "kantor/gen/kantor/v1"
 )
@@ -22,6 +23,8 @@ type term struct {
 	Value         any            `json:"value"`
 	Lower         any            `json:"lower,omitempty"`
 	Upper         any            `json:"upper,omitempty"`
+	Estimand      any            `json:"estimand,omitempty"`
+	StandardError any            `json:"standard_error,omitempty"`
 	Converged     any            `json:"converged,omitempty"`
 	Iterations    any            `json:"iterations,omitempty"`
 	MarginalError any            `json:"marginal_error,omitempty"`
@@ -81,6 +84,18 @@ func printable(t *kantorv1.TermResult) term {
 		})
 	}
 	out.Lower, out.Upper = interval((*kantorv1.Interval).GetLower), interval((*kantorv1.Interval).GetUpper)
+	out.Estimand = column(outcomes, func(o *kantorv1.Outcome) any {
+		if o.GetEstimand() == kantorv1.Estimand_ESTIMAND_UNSPECIFIED {
+			return nil
+		}
+		return enumWord(o.GetEstimand().Descriptor(), o.GetEstimand().Number())
+	})
+	out.StandardError = column(outcomes, func(o *kantorv1.Outcome) any {
+		if o.StandardError == nil {
+			return nil
+		}
+		return number(o.GetStandardError())
+	})
 	out.Converged = solve(func(s *kantorv1.Solve) any { return s.GetConverged() })
 	out.Iterations = solve(func(s *kantorv1.Solve) any { return s.GetIterations() })
 	out.MarginalError = solve(func(s *kantorv1.Solve) any { return number(s.GetMarginalError()) })
@@ -120,20 +135,42 @@ func column(outcomes []*kantorv1.Outcome, get func(*kantorv1.Outcome) any) any {
 	return values
 }
 
+var extraOneof = (&kantorv1.Extra{}).ProtoReflect().Descriptor().Oneofs().ByName("kind")
+
+// printableExtra is a tensor's elements, or what the message has by the names of its fields.
 func printableExtra(extra *kantorv1.Extra) any {
-	p := extra.GetPotentials()
-	if p == nil {
+	if extra.GetTensor() != nil {
 		return nested(extra.GetTensor())
 	}
-	out := map[string]any{"gauge": strings.ToLower(strings.TrimPrefix(p.GetGauge().String(), "GAUGE_"))}
-	for name, tensor := range map[string]*kantorv1.Tensor{
-		"source": p.GetSource(), "target": p.GetTarget(), "source_self": p.GetSourceSelf(), "target_self": p.GetTargetSelf(),
-	} {
-		if tensor != nil {
-			out[name] = nested(tensor)
+	kind := extra.ProtoReflect().WhichOneof(extraOneof)
+	if kind == nil {
+		return nil
+	}
+	out := map[string]any{}
+	message := extra.ProtoReflect().Get(kind).Message()
+	for i := range kind.Message().Fields().Len() {
+		fd := kind.Message().Fields().Get(i)
+		if message.Has(fd) || !fd.HasPresence() && !fd.IsList() { // a number of 0 is told, an array that is not there is not
+			out[string(fd.Name())] = printableField(fd, message.Get(fd))
 		}
 	}
 	return out
+}
+
+func printableField(fd protoreflect.FieldDescriptor, v protoreflect.Value) any {
+	switch {
+	case isTensor(fd):
+		return nested(v.Message().Interface().(*kantorv1.Tensor))
+	case fd.IsList():
+		out := make([]any, v.List().Len())
+		for i := range out {
+			out[i] = v.List().Get(i).Interface()
+		}
+		return out
+	case fd.Enum() != nil:
+		return enumWord(fd.Enum(), v.Enum())
+	}
+	return v.Interface()
 }
 
 // nested is a tensor as arrays of arrays.

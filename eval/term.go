@@ -130,18 +130,19 @@ func parseEnum(fd protoreflect.FieldDescriptor, text string) (protoreflect.Value
 	return protoreflect.Value{}, fmt.Errorf("%s is %q, want one of %q", fd.Name(), text, known)
 }
 
-// enumWords are the values of an enum after the first, "not given", by their last words in lower case: COST_EUCLIDEAN is euclidean.
+// enumWords are the words of an enum's values after the first, which is "not given".
 func enumWords(enum protoreflect.EnumDescriptor) []string {
-	prefix := strings.TrimSuffix(string(enum.Values().Get(0).Name()), "UNSPECIFIED")
 	words := make([]string, enum.Values().Len()-1)
 	for i := range words {
-		words[i] = enumWord(enum.Values().Get(i+1), prefix)
+		words[i] = enumWord(enum, enum.Values().Get(i+1).Number())
 	}
 	return words
 }
 
-func enumWord(value protoreflect.EnumValueDescriptor, prefix string) string {
-	return strings.ToLower(strings.TrimPrefix(string(value.Name()), prefix))
+// enumWord is a value's name without that of the enum, in lower case: COST_EUCLIDEAN is euclidean.
+func enumWord(enum protoreflect.EnumDescriptor, n protoreflect.EnumNumber) string {
+	prefix := strings.TrimSuffix(string(enum.Values().Get(0).Name()), "UNSPECIFIED")
+	return strings.ToLower(strings.TrimPrefix(string(enum.Values().ByNumber(n).Name()), prefix))
 }
 
 func fieldNames(fields protoreflect.FieldDescriptors) []string {
