@@ -37,6 +37,7 @@ type Command struct {
 	Seed             uint64   `placeholder:"N" help:"Seed of sampled inputs and of what terms draw (0)."`
 	Gradients        string   `placeholder:"DIR" help:"Write the gradient of every given tensor to a file in DIR: source.npy, log-variance.npy."`
 	GradientsPerTerm bool     `help:"With --gradients, write those of each term's unweighted value too, to DIR/TERM."`
+	State            string   `placeholder:"FILE" help:"What cone_critic terms have learnt: read if the file is there, and written anew."`
 	Request          string   `placeholder:"FILE" help:"An EvaluateRequest in protobuf's JSON form instead of all but --gradients; - is standard input."`
 }
 
@@ -44,6 +45,10 @@ type Command struct {
 // Request, a path in the request.
 func Run(ctx context.Context, version string, c Command, stdin io.Reader, stdout io.Writer) error {
 	request, origin, err := c.request(stdin)
+	if err != nil {
+		return err
+	}
+	learning, err := c.addStates(request, origin)
 	if err != nil {
 		return err
 	}
@@ -55,6 +60,9 @@ func Run(ctx context.Context, version string, c Command, stdin io.Reader, stdout
 		if err := writeAllGradients(c.Gradients, response); err != nil {
 			return fmt.Errorf("--gradients: %w", err)
 		}
+	}
+	if err := learning.write(response); err != nil {
+		return fmt.Errorf("--state: %w", err)
 	}
 	return print(stdout, response)
 }
@@ -87,7 +95,7 @@ func (c Command) givesMore() bool {
 			return true
 		}
 	}
-	return len(c.Input) > 0 || len(c.Term) > 0 || len(c.Extras) > 0 || c.Seed != 0 || c.GradientsPerTerm
+	return len(c.Input) > 0 || len(c.Term) > 0 || len(c.Extras) > 0 || c.Seed != 0 || c.GradientsPerTerm || c.State != ""
 }
 
 func readRequest(file string, stdin io.Reader) (*kantorv1.EvaluateRequest, error) {

@@ -55,6 +55,14 @@ func (o *origins) add(input, tensor, flag string) {
 	}
 }
 
+// addState notes that an input is of the flag --state.
+func (o *origins) addState(input string) {
+	o.inputs[input] = withDetail("--state", input)
+	for _, field := range arrayFields() {
+		o.tensors[input+"."+field] = withDetail("--state", input+"."+field)
+	}
+}
+
 var (
 	inputPath = regexp.MustCompile(`^inputs\["(.*)"\]\.?(.*)$`)
 	termPath  = regexp.MustCompile(`^objective\.terms\[(\d+)\]\.?(.*)$`)

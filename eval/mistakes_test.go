@@ -83,6 +83,7 @@ func mistakesOfKinds(f files) map[string]mistake {
 		"part of a state":    {critic("critic.tips="+f.npy("tips", f64([]int64{2, 1, 1}, 0, 0)), "critic=cone_critic:step=3"), "--input critic.heights: is absent"},
 		"step":               {critic("critic=cone_critic:step=-1"), "--input critic (step): is -1"},
 		"alone":              {Command{Source: one, Target: one, Term: []string{"sinkhorn"}, GradientsPerTerm: true}, "--gradients-per-term: is given alone"},
+		"state of nothing":   {Command{Source: one, Target: one, Term: []string{"sinkhorn"}, State: "s.json"}, "--state: is for cone_critic terms"},
 	}
 }
 
@@ -125,6 +126,7 @@ func mistakesOfRequests(f files) map[string]mistake {
 		"request newer":   {Command{Request: newer}, `unknown field "breadth"`},
 		"request wrong":   {Command{Request: wrong}, "objective.terms[0].kl.posterior: there is no input"},
 		"request more":    {Command{Request: wrong, Source: "x.npy"}, "--request: is the whole request"},
+		"request state":   {Command{Request: wrong, State: "s.json"}, "--request: is the whole request"},
 		"request seed":    {Command{Request: wrong, Seed: 1}, "--request: is the whole request"},
 	}
 }
