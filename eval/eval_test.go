@@ -224,12 +224,26 @@ func TestRequestFromStandardInput(t *testing.T) {
 
 // FuzzParseTerm wants of any text a term or an error.
 func FuzzParseTerm(f *testing.F) {
-	for _, text := range []string{"kl", "sinkhorn:blur=0.5,debias=self", "sinkhorn:cost=euclidean,weight=-1", "kantorovich:gap=1", "kl:,", ":", "kl:loss=1"} {
+	for _, text := range []string{"kl", "sinkhorn:blur=0.5,debias=self", "sinkhorn:cost=euclidean,weight=-1", "kantorovich:gap=1,method=exact", "kl:,", ":", "kl:loss=1",
+		"transport:p=1.5,time=0", "sliced:aggregate=max,directions=3", "mmd:closed_form=true,kernel=imq", "cone_critic:steps=0,state=s"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		if term, err := parseTerm(text); err == nil && term.GetLoss() == nil {
 			t.Errorf("%q became a term without a loss", text)
+		}
+	})
+}
+
+// FuzzParseInput wants of any kind with settings an input or an error.
+func FuzzParseInput(f *testing.F) {
+	for _, text := range []string{"standard_normal", "uniform_cube:lower=-1,upper=1,size=64", "uniform_sphere:radius=x", "cone_critic:step=3", "measure:", ":", ""} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		inputs, _, err := Command{Input: []string{"x=" + text}}.inputs()
+		if err == nil && inputs["x"].GetKind() == nil {
+			t.Errorf("%q became an input of no kind", text)
 		}
 	})
 }

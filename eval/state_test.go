@@ -145,3 +145,43 @@ func TestStatesThatAreRefused(t *testing.T) {
 		t.Errorf("got %v, want that there is no such folder", err)
 	}
 }
+
+// A loop in a shell learns what a client learns that carries the state itself, bit for bit.
+func TestALoopOfCommandsTrainsACritic(t *testing.T) {
+	f := newFiles(t)
+	file := filepath.Join(f.dir, "state.json")
+	client := serve(t)
+	var state *kantorv1.Input
+	for step := range 4 {
+		x, y := f64([]int64{2, 1}, float64(step), 1), f64([]int64{2, 1}, 5, float64(6+step))
+		text, err := run(t, Command{Source: f.npy("x", x), Target: f.npy("y", y), Term: []string{"cone_critic:cones=3,steps=2"}, State: file, Seed: uint64(step)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		critic := &kantorv1.ConeCritic{Cones: 3, Steps: proto.Int32(2)}
+		request := &kantorv1.EvaluateRequest{
+			Objective: &kantorv1.Objective{Terms: []*kantorv1.Term{{Loss: &kantorv1.Term_ConeCritic{ConeCritic: critic}}}, Extras: []string{"cone_critic.state"}},
+			Inputs: map[string]*kantorv1.Input{
+				"source": {Kind: &kantorv1.Input_Measure{Measure: &kantorv1.Measure{Points: x}}},
+				"target": {Kind: &kantorv1.Input_Measure{Measure: &kantorv1.Measure{Points: y}}},
+			},
+			Seed: uint64(step),
+		}
+		if state != nil {
+			critic.State, request.Inputs["mine"] = "mine", state
+		}
+		response, err := client.Evaluate(t.Context(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := printed(t, text)["value"]; got != response.GetValue() {
+			t.Errorf("step %d: the command says %v, the server %v", step, got, response.GetValue())
+		}
+		learnt := response.GetTerms()[0].GetExtras()["state"].GetConeCritic()
+		state = &kantorv1.Input{Kind: &kantorv1.Input_ConeCritic{ConeCritic: learnt}}
+		saved, err := readStates(file)
+		if err != nil || !proto.Equal(saved["cone_critic"].GetConeCritic(), learnt) || learnt.GetStep() != int64(2*(step+1)) {
+			t.Errorf("step %d: saved %v (%v), want %v", step, saved, err, learnt)
+		}
+	}
+}
