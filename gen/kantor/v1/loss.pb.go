@@ -88,9 +88,8 @@ const (
 	Debias_DEBIAS_NONE Debias = 1
 	// Half of each measure against itself (Feydy et al. 2019). Of minibatches it favours codes that are too narrow, the more so the larger the dimension.
 	Debias_DEBIAS_SELF Debias = 2
-	// Half of each measure's one half against its other half, and the cross term as the mean over the four pairs of halves: an estimate whose expectation is
-	// least where the distributions agree (Salimans et al. 2018). May be slightly negative. Source and target are of the same number of points, an even one unless
-	// there are second batches, of equal weights and of equal masses.
+	// Half of each measure's one half against its other half, and the cross term as the mean over the four pairs of halves: without the bias of DEBIAS_SELF,
+	// since its expectation has no slope where the distributions agree (Salimans et al. 2018). May be slightly negative.
 	Debias_DEBIAS_SPLIT Debias = 3
 )
 

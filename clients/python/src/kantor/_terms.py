@@ -39,8 +39,8 @@ class Sinkhorn(Term):
             says what it was.
         debias: which self terms are subtracted: `self` (the default), each measure against itself, which of minibatches
             favours points that are too narrow; `none`, which leaves entropic transport itself; or `split`, each
-            measure's one half against its other half, an estimate whose expectation is least where the distributions
-            agree, and which may be slightly negative.
+            measure's one half against its other half, an estimate whose expectation has no slope where the
+            distributions agree, and which may be slightly negative.
         second_source: with `split`, name of a second batch, independent of the source and of as many points, that takes
             the place of the source's other half; None: the seed decides the halves. Given together with second_target.
         second_target: the same for the target; a prior of another name is independent.
