@@ -178,7 +178,7 @@ func TestPrintsArraysForABatch(t *testing.T) {
 		{Value: 2, Solve: &kantorv1.Solve{Converged: true, Iterations: 7, Strategy: "float64, recomputed"}},
 	}}}})
 	want := `{"value":3,"terms":[{"name":"x","value":[1,2],"lower":[0.5,null],"upper":[1.5,null],` +
-		`"converged":[null,true],"iterations":[null,7],"marginal_error":[null,0],"epsilon":[null,0],"strategy":[null,"float64, recomputed"]}]}`
+		`"converged":[null,true],"iterations":[null,7],"marginal_error":[null,0],"strategy":[null,"float64, recomputed"]}]}`
 	if err != nil || strings.TrimSpace(out.String()) != want {
 		t.Errorf("got %s, %v, want %s", out.String(), err, want)
 	}

@@ -99,7 +99,12 @@ func printable(t *kantorv1.TermResult) term {
 	out.Converged = solve(func(s *kantorv1.Solve) any { return s.GetConverged() })
 	out.Iterations = solve(func(s *kantorv1.Solve) any { return s.GetIterations() })
 	out.MarginalError = solve(func(s *kantorv1.Solve) any { return number(s.GetMarginalError()) })
-	out.Epsilon = solve(func(s *kantorv1.Solve) any { return number(s.GetEpsilon()) })
+	out.Epsilon = solve(func(s *kantorv1.Solve) any {
+		if s.GetEpsilon() == 0 {
+			return nil // a solver without a temperature
+		}
+		return number(s.GetEpsilon())
+	})
 	out.Strategy = solve(func(s *kantorv1.Solve) any {
 		if s.GetStrategy() == "" {
 			return nil // a solver without a choice
