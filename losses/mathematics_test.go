@@ -11,19 +11,27 @@ import (
 )
 
 var (
-	rowLine = regexp.MustCompile(`(?m)^\| (T\d+[a-z]?) \| .+ \| (.*) \|$`)
+	rowLine  = regexp.MustCompile(`(?m)^\| (T\d+[a-z]?) \| .+ \| (.*) \|$`)
+	testName = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	mention  = regexp.MustCompile("`(\\w+\\.Test\\w+)`")
 	// A row's tests have its number in their name or in front of their comment.
 	rowInName    = regexp.MustCompile(`(?m)^func (Test(T\d+[a-z]?)[A-Z]\w*)\(`)
 	rowInComment = regexp.MustCompile(`(?m)^// (?:Row )?(T\d+[a-z]?)[ :].*\n(?://.*\n)*func (Test\w+)\(`)
 )
 
-// docs/mathematics.md names every test of every row, and none that is not there.
+// docs/mathematics.md names every test of every row, and no test that is not there.
 func TestRowsOfTheMathematics(t *testing.T) {
 	text, err := os.ReadFile("../docs/mathematics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	tests := testsByRow(t)
+	for _, m := range mention.FindAllStringSubmatch(string(text), -1) {
+		if !slices.Contains(tests[""], m[1]) {
+			t.Errorf("there is no test %s", m[1])
+		}
+	}
+	delete(tests, "")
 	for _, m := range rowLine.FindAllStringSubmatch(string(text), -1) {
 		row, names := m[1], m[2]
 		if want := "`" + strings.Join(tests[row], "`, `") + "`"; names != want {
@@ -36,14 +44,13 @@ func TestRowsOfTheMathematics(t *testing.T) {
 	}
 }
 
-// testsByRow finds the tests of rows, each as "package.Name", sorted.
+// testsByRow finds the tests of rows, each as "package.Name", sorted; under "" all tests that there are.
 func testsByRow(t *testing.T) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
 	add := func(path, row, test string) {
 		if name := filepath.Base(filepath.Dir(path)) + "." + test; !slices.Contains(found[row], name) {
 			found[row] = append(found[row], name)
-			slices.Sort(found[row])
 		}
 	}
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
@@ -54,6 +61,9 @@ func testsByRow(t *testing.T) map[string][]string {
 			return err
 		}
 		source, err := os.ReadFile(path)
+		for _, m := range testName.FindAllStringSubmatch(string(source), -1) {
+			add(path, "", m[1])
+		}
 		for _, m := range rowInName.FindAllStringSubmatch(string(source), -1) {
 			add(path, m[2], m[1])
 		}
@@ -64,6 +74,9 @@ func testsByRow(t *testing.T) map[string][]string {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, names := range found {
+		slices.Sort(names)
 	}
 	return found
 }
