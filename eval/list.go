@@ -184,7 +184,7 @@ func fields(w io.Writer, t topic, plain func(string) string) {
 			indent = "  "
 		}
 		what := strings.Join(comment(fd), " ")
-		if fd.Enum() != nil {
+		if fd.Enum() != nil && !tellsDefault(fd) {
 			what += " " + strings.Join(comment(fd.Enum().Values().Get(0)), " ")
 		}
 		paragraph(w, fmt.Sprintf("  %-*s  %-*s  ", name, indent+string(fd.Name()), value, valueColumn(fd)), text, plain(what))
@@ -194,6 +194,11 @@ func fields(w io.Writer, t topic, plain func(string) string) {
 			}
 		}
 	}
+}
+
+// tellsDefault reports whether an enum's comment for "not given" would say again what the field's own says.
+func tellsDefault(fd protoreflect.FieldDescriptor) bool {
+	return strings.Contains(strings.ToLower(strings.Join(comment(fd), " ")), "not given")
 }
 
 // valueColumn is valuesOf where words have lines of their own.
