@@ -107,6 +107,7 @@ type scratch struct {
 	turned  stripMatrix // g by columns
 	hits    [stripRows * block]int32
 	unit    []float64
+	strip   strip
 	sums    [stripRows]float64
 }
 
@@ -115,7 +116,10 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 // tile adds the pairs of block i of x and block j of y.
 func (p *pairs) tile(i, j int, gate *parallel.Gate) {
 	room := scratches.Get().(*scratch)
-	defer scratches.Put(room)
+	defer func() {
+		room.strip = strip{} // which would keep the clouds
+		scratches.Put(room)
+	}()
 	cols, done := p.y.columns(j), 0
 	for lo := i * block; lo < p.x.end(i); lo += p.x.stripRows() {
 		hi := min(p.x.end(i), lo+p.x.stripRows())
@@ -133,7 +137,8 @@ func (p *pairs) tile(i, j int, gate *parallel.Gate) {
 func (p *pairs) strip(room *scratch, lo, hi, j int) {
 	x, y, d := p.x, p.y, p.x.d
 	from, rows := j*block, hi-lo
-	s := &strip{rows: rows, cols: y.columns(j), near: p.near, rx: x.squares[lo:hi], ry: y.squares[from:], k: room.k[:], hits: room.hits[:0], spare: room.turned[:]}
+	s := &room.strip
+	*s = strip{rows: rows, cols: y.columns(j), near: p.near, rx: x.squares[lo:hi], ry: y.squares[from:], k: room.k[:], hits: room.hits[:0], spare: room.turned[:]}
 	if p.inX || p.inY {
 		s.t, s.g = room.t[:], room.t[:]
 		if p.two {
@@ -205,28 +210,27 @@ func turn(dst, src *stripMatrix) {
 	}
 }
 
-// addGradientX adds scale·Σ_j w_j ∇₁k(x_i,y_j) for every point of x, times its factor: f of the point.
-func (p *pairs) addGradientX(dst []float64, scale float64, f []float64) {
-	x := p.x
-	for i := range x.n {
-		by := -scale * p.pull * f[i]
-		to, image := dst[i*x.d:(i+1)*x.d], p.imageX[i*x.wide:]
-		for k, v := range x.point(i) {
-			to[k] += by * (v*p.pullX[i] - image[k])
-		}
-	}
+// addGradientX adds scale·f_i Σ_j w_j ∇₁k(x_i,y_j), factors included, for the points of x. The error is the context's.
+func (p *pairs) addGradientX(ctx context.Context, dst []float64, scale float64, f []float64) error {
+	return p.x.addGradient(ctx, dst, -scale*p.pull, f, p.pullX, p.imageX)
 }
 
 // addGradientY is the same for the points of y.
-func (p *pairs) addGradientY(dst []float64, scale float64, f []float64) {
-	y := p.y
-	for j := range y.n {
-		by := -scale * p.pull * f[j]
-		to, image := dst[j*y.d:(j+1)*y.d], p.imageY[j*y.wide:]
-		for k, v := range y.point(j) {
-			to[k] += by * (v*p.pullY[j] - image[k])
+func (p *pairs) addGradientY(ctx context.Context, dst []float64, scale float64, f []float64) error {
+	return p.y.addGradient(ctx, dst, -scale*p.pull, f, p.pullY, p.imageY)
+}
+
+// addGradient adds scale·f_i (x_i pulls_i - images_i).
+func (s *side) addGradient(ctx context.Context, dst []float64, scale float64, f, pulls, images []float64) error {
+	return parallel.Rows(ctx, s.n, 4*s.d, func(lo, hi int, _ *parallel.Gate) {
+		for i := lo; i < hi; i++ {
+			by, pull := scale*f[i], pulls[i]
+			to, image := dst[i*s.d:(i+1)*s.d], images[i*s.wide:]
+			for k, v := range s.point(i) {
+				to[k] += by * (v*pull - image[k])
+			}
 		}
-	}
+	})
 }
 
 // addNear adds the gradients of near pairs from the differences of their points: a unit vector times t·d. Two points in the same place have none.

@@ -2,6 +2,7 @@ package mmd
 
 import (
 	"context"
+	"slices"
 
 	"kantor/losses"
 	"kantor/losses/internal/parallel"
@@ -29,10 +30,10 @@ func wantsOf(want losses.Want, c *losses.Cloud) wants {
 
 // cross is what the pairs of both clouds come to.
 type cross struct {
-	meanX, meanY []float64                          // the kernel mean of b at the points of a, and of a at those of b; the second nil: not wanted
-	inX, inY     func(dst []float64, scale float64) // add scale times the gradient of m_a m_b E k(x,y) in the points
-	value        float64                            // m_a m_b E k(x,y)
-	selfB        float64                            // m_b² E k(y,y')
+	meanX, meanY []float64                                // the kernel mean of b at the points of a, and of a at those of b; the second nil: not wanted
+	inX, inY     func(dst []float64, scale float64) error // add scale times the gradient of m_a m_b E k(x,y) in the points
+	value        float64                                  // m_a m_b E k(x,y)
+	selfB        float64                                  // m_b² E k(y,y')
 }
 
 // Work implements [losses.Problem].
@@ -67,7 +68,10 @@ func (p *problem) Solve(ctx context.Context, want losses.Want) (losses.TermResul
 	total.add(selfA.value())
 	total.add(c.selfB)
 	total.add(-2 * c.value)
-	result := losses.TermResult{Outcomes: []losses.Outcome{{Value: p.factor * total.value()}}, Gradients: run.gradients(want, c, pulls)}
+	result := losses.TermResult{Outcomes: []losses.Outcome{{Value: p.factor * total.value()}}}
+	if result.Gradients, err = run.gradients(ctx, want, c, pulls); err != nil {
+		return losses.TermResult{}, err
+	}
 	if want.Extras["witness"] {
 		witness := make([]float64, p.a.N)
 		for i, w := range p.a.W {
@@ -81,11 +85,10 @@ func (p *problem) Solve(ctx context.Context, want losses.Want) (losses.TermResul
 // againstCloud computes all pairs of both clouds. It sets the sums of both statistics.
 func (p *problem) againstCloud(ctx context.Context, want losses.Want) (cross, [2]*pairs, error) {
 	inA, inB := wantsOf(want, p.a), wantsOf(want, p.b)
-	aa := pairsOf(p.radial, p.a, inA.points)
-	bb := pairsOf(p.radial, p.b, inB.points)
-	origin := frameOf(p.a, p.b)
-	gradients := inA.points || inB.points
-	ab := newPairs(p.radial, newSide(p.a, origin, gradients), newSide(p.b, origin, gradients), inB.weights, inA.points, inB.points)
+	aa, bb, ab, err := p.allPairs(ctx, inA, inB)
+	if err != nil {
+		return cross{}, [2]*pairs{}, err
+	}
 	if err := compute(ctx, aa, bb, ab); err != nil {
 		return cross{}, [2]*pairs{}, err
 	}
@@ -96,15 +99,39 @@ func (p *problem) againstCloud(ctx context.Context, want losses.Want) (cross, [2
 	if inB.weights {
 		c.meanY = scaled(ab.sumY[:p.b.N], p.value)
 	}
-	c.inX = func(dst []float64, scale float64) { ab.addGradientX(dst, scale, p.a.W) }
-	c.inY = func(dst []float64, scale float64) { ab.addGradientY(dst, scale, p.b.W) }
+	c.inX = func(dst []float64, scale float64) error { return ab.addGradientX(ctx, dst, scale, p.a.W) }
+	c.inY = func(dst []float64, scale float64) error { return ab.addGradientY(ctx, dst, scale, p.b.W) }
 	return c, [2]*pairs{aa, bb}, nil
 }
 
 // pairsOf are those of a cloud with itself, taken relative to an origin of its own.
-func pairsOf(k radial, c *losses.Cloud, gradient bool) *pairs {
-	s := newSide(c, frameOf(c), gradient)
-	return newPairs(k, s, s, true, gradient, gradient)
+func pairsOf(ctx context.Context, k radial, c *losses.Cloud, gradient bool) (*pairs, error) {
+	s, err := newSide(ctx, c, frameOf(c), gradient)
+	if err != nil {
+		return nil, err
+	}
+	return newPairs(k, s, s, true, gradient, gradient), nil
+}
+
+// allPairs are those of each cloud with itself and of both. Where the origin near one is that near both, the cloud is laid out once.
+func (p *problem) allPairs(ctx context.Context, inA, inB wants) (aa, bb, ab *pairs, err error) {
+	origin, gradients := frameOf(p.a, p.b), inA.points || inB.points
+	var both [2]*side
+	var own [2]*pairs
+	for i, c := range []*losses.Cloud{p.a, p.b} {
+		if both[i], err = newSide(ctx, c, origin, gradients); err != nil {
+			return nil, nil, nil, err
+		}
+		alone := both[i]
+		if near := frameOf(c); !slices.Equal(near, origin) {
+			if alone, err = newSide(ctx, c, near, gradients); err != nil {
+				return nil, nil, nil, err
+			}
+		}
+		inOwn := [2]wants{inA, inB}[i].points
+		own[i] = newPairs(p.radial, alone, alone, true, inOwn, inOwn)
+	}
+	return own[0], own[1], newPairs(p.radial, both[0], both[1], inB.weights, inA.points, inB.points), nil
 }
 
 func scaled(v []float64, by float64) []float64 {
@@ -117,7 +144,10 @@ func scaled(v []float64, by float64) []float64 {
 // againstNormal computes the pairs of the source and the means of N(0, I) at its points, of the source's mass.
 func (p *problem) againstNormal(ctx context.Context, want losses.Want) (cross, [2]*pairs, error) {
 	inA := wantsOf(want, p.a)
-	aa := pairsOf(p.radial, p.a, inA.points)
+	aa, err := pairsOf(ctx, p.radial, p.a, inA.points)
+	if err != nil {
+		return cross{}, [2]*pairs{}, err
+	}
 	if err := compute(ctx, aa); err != nil {
 		return cross{}, [2]*pairs{}, err
 	}
@@ -132,74 +162,87 @@ func (p *problem) againstNormal(ctx context.Context, want losses.Want) (cross, [
 	}
 	mean := normalMeanOf(p.kernel, p.blur, d, largest)
 	means, slopes := make([]float64, n), make([]float64, n)
-	err := parallel.Rows(ctx, n, mean.cost(largest), func(lo, hi int, _ *parallel.Gate) {
+	err = parallel.Rows(ctx, n, mean.cost(largest), func(lo, hi int, _ *parallel.Gate) {
 		for i := lo; i < hi; i++ {
 			means[i], slopes[i] = mean.at(squares[i])
 			means[i] *= p.a.Mass
 		}
 	})
 	c := cross{meanX: means, value: weighted(p.a.W, means), selfB: p.a.Mass * p.a.Mass * mean.self()}
-	c.inX = func(dst []float64, scale float64) {
-		for i, w := range p.a.W {
-			by := -scale * p.a.Mass * w * slopes[i]
-			for k, v := range p.a.X[i*d : (i+1)*d] {
-				dst[i*d+k] += by * v
+	c.inX = func(dst []float64, scale float64) error {
+		return parallel.Rows(ctx, n, 2*d, func(lo, hi int, _ *parallel.Gate) {
+			for i := lo; i < hi; i++ {
+				by := -scale * p.a.Mass * p.a.W[i] * slopes[i]
+				for k, v := range p.a.X[i*d : (i+1)*d] {
+					dst[i*d+k] += by * v
+				}
 			}
-		}
+		})
 	}
 	return c, [2]*pairs{aa, nil}, err
 }
 
-// gradients are those of the value. An input that is both source and target gets the sum.
-func (p *problem) gradients(want losses.Want, c cross, pulls [2]*pairs) map[losses.Ref][]float64 {
+// half is one of both measures and what its gradients are made of.
+type half struct {
+	*self
+	pairs  *pairs
+	mean   []float64 // the other's kernel mean at its points
+	points func(dst []float64, scale float64) error
+	other  *losses.Cloud // nil: N(0, I) itself
+	rest   float64       // m² E k of the other with itself
+	cross  float64
+}
+
+// gradients are those of the value. An input that is both source and target gets the sum. The error is the context's.
+func (p *problem) gradients(ctx context.Context, want losses.Want, c cross, pulls [2]*pairs) (map[losses.Ref][]float64, error) {
 	out := map[losses.Ref][]float64{}
-	add := func(cloud *losses.Cloud, field string, gradient []float64) {
+	slot := func(cloud *losses.Cloud, field string, n int) []float64 {
 		ref := losses.Ref{Input: cloud.Name, Field: field}
 		if out[ref] == nil {
-			out[ref] = gradient
-			return
+			out[ref] = make([]float64, n)
 		}
-		for i, v := range gradient {
-			out[ref][i] += v
-		}
+		return out[ref]
 	}
-	for i, side := range []struct {
-		*self
-		mean   []float64
-		points func(dst []float64, scale float64)
-		other  *losses.Cloud // nil: N(0, I) itself
-		rest   float64       // m² E k of the other with itself
-	}{{p.selfA, c.meanX, c.inX, p.b, c.selfB}, {p.selfB, c.meanY, c.inY, p.a, p.selfA.value()}} {
-		if side.self == nil || side.cloud.Sampled {
+	for _, h := range []half{{p.selfA, pulls[0], c.meanX, c.inX, p.b, c.selfB, c.value}, {p.selfB, pulls[1], c.meanY, c.inY, p.a, p.selfA.value(), c.value}} {
+		if h.self == nil || h.cloud.Sampled {
 			continue
 		}
-		wanted := wantsOf(want, side.cloud)
+		wanted := wantsOf(want, h.cloud)
 		if wanted.points {
-			gradient := make([]float64, side.cloud.N*side.cloud.D)
-			pulls[i].addGradientX(gradient, p.factor*side.pull(), side.cloud.W)
-			side.points(gradient, -2*p.factor)
-			add(side.cloud, "points", gradient)
+			gradient := slot(h.cloud, "points", h.cloud.N*h.cloud.D)
+			if err := h.pairs.addGradientX(ctx, gradient, p.factor*h.pull(), h.cloud.W); err != nil {
+				return nil, err
+			}
+			if err := h.points(gradient, -2*p.factor); err != nil {
+				return nil, err
+			}
 		}
 		if wanted.weights {
-			gradient := make([]float64, side.cloud.N)
-			side.addWeights(gradient, p.factor)
-			for j, v := range side.mean {
-				gradient[j] -= 2 * p.factor * v
+			sum := slot(h.cloud, "weights", h.cloud.N)
+			for i, v := range p.inWeights(h) {
+				sum[i] += v
 			}
-			if side.other == nil || side.other.Sampled {
-				// The other's mass is this one's: both what it has with itself and what they have together grow with it.
-				follow := 2 * p.factor * (side.rest - c.value) / side.cloud.Mass
-				for j := range gradient {
-					gradient[j] += follow
-				}
-			}
-			if p.kernel == Energy {
-				centre(gradient, side.cloud)
-			}
-			add(side.cloud, "weights", gradient)
 		}
 	}
-	return out
+	return out, nil
+}
+
+// inWeights is the gradient in the weights of one measure.
+func (p *problem) inWeights(h half) []float64 {
+	gradient := make([]float64, h.cloud.N)
+	h.addWeights(gradient, p.factor)
+	follow := 0.0
+	if h.other == nil || h.other.Sampled {
+		// The other's mass is this one's: both what it has with itself and what they have together grow with it.
+		follow = 2 * p.factor * (h.rest - h.cross) / h.cloud.Mass
+	}
+	for i, v := range h.mean {
+		gradient[i] += follow - 2*p.factor*v
+	}
+	if p.kernel == Energy {
+		centre(gradient, h.cloud)
+	}
+	return gradient
 }
 
 // centre subtracts what a gradient has along the weights, so that <w, gradient> = 0: masses have to stay equal.

@@ -1,9 +1,11 @@
 package mmd
 
 import (
+	"context"
 	"math"
 
 	"kantor/losses"
+	"kantor/losses/internal/parallel"
 	"kantor/losses/internal/vec"
 )
 
@@ -52,30 +54,59 @@ type side struct {
 	radius       float64   // the largest |x|
 }
 
-func newSide(c *losses.Cloud, origin frame, gradients bool) *side {
+// newSide lays a cloud out, relative to an origin. The error is the context's.
+func newSide(ctx context.Context, c *losses.Cloud, origin frame, gradients bool) (*side, error) {
 	s := &side{n: c.N, d: c.D, blocks: (c.N + block - 1) / block, wide: wideOf(c.D)}
 	rows := s.blocks * block
 	s.x, s.packed, s.w, s.squares = make([]float64, rows*s.d), make([]float64, rows*s.d), make([]float64, rows), make([]float64, rows)
-	copy(s.w, c.W)
 	if gradients {
 		s.images = make([]float64, rows*s.wide)
 	}
-	for i, w := range c.W {
-		to, at, square := s.x[i*s.d:(i+1)*s.d], i/block*block*s.d+i%block, 0.0
-		for k, v := range c.X[i*s.d : (i+1)*s.d] {
-			v -= origin[k]
-			to[k] = v
-			s.packed[at+k*block] = v
-			square += v * v
-			if s.images != nil {
-				s.images[i*s.wide+k] = w * v
+	copy(s.w, c.W)
+	err := parallel.Rows(ctx, s.blocks, 4*block*s.d, func(lo, hi int, gate *parallel.Gate) {
+		for b := lo; b < hi; b++ {
+			done := 0
+			for k := 0; k < s.d; k += layoutStep {
+				if done += 4 * block * layoutStep; done > parallel.TileCost {
+					if !gate.Open() {
+						return
+					}
+					done = 0
+				}
+				s.lay(c, origin, b, k, min(s.d, k+layoutStep))
 			}
 		}
-		s.squares[i] = square
+	})
+	for _, square := range s.squares {
 		s.radius = max(s.radius, square)
 	}
 	s.radius = math.Sqrt(s.radius)
-	return s
+	return s, err
+}
+
+// layoutStep is how many dimensions of a block are laid out together: what stays in the first cache, so that lines and pages are not visited again and again.
+const layoutStep = 32
+
+// lay lays out the dimensions from..to of a block.
+func (s *side) lay(c *losses.Cloud, origin frame, b, from, to int) {
+	packed := s.packed[b*block*s.d:]
+	for i := b * block; i < s.end(b); i++ {
+		x, square := s.x[i*s.d:(i+1)*s.d], s.squares[i]
+		for k := from; k < to; k++ {
+			v := c.X[i*s.d+k] - origin[k]
+			x[k] = v
+			packed[k*block+i-b*block] = v
+			square += v * v
+		}
+		s.squares[i] = square
+		if s.images == nil {
+			continue
+		}
+		image := s.images[i*s.wide:][:s.wide]
+		for k := from; k < to; k++ {
+			image[k] = s.w[i] * x[k]
+		}
+	}
 }
 
 func wideOf(d int) int { return (d + vec.ImagePad - 1) / vec.ImagePad * vec.ImagePad }

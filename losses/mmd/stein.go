@@ -80,7 +80,10 @@ func (p *steinProblem) Work() losses.Work {
 // Solve implements [losses.Problem].
 func (p *steinProblem) Solve(ctx context.Context, want losses.Want) (losses.TermResult, error) {
 	wanted := wantsOf(want, p.cloud)
-	side := newSide(p.cloud, make(frame, p.cloud.D), wanted.points) // the origin is where the score is 0
+	side, err := newSide(ctx, p.cloud, make(frame, p.cloud.D), wanted.points) // the origin is where the score is 0
+	if err != nil {
+		return losses.TermResult{}, err
+	}
 	all := newPairs(p.radial, side, side, true, wanted.points, wanted.points)
 	if err := compute(ctx, all); err != nil {
 		return losses.TermResult{}, err
@@ -90,7 +93,9 @@ func (p *steinProblem) Solve(ctx context.Context, want losses.Want) (losses.Term
 	result := losses.TermResult{Outcomes: []losses.Outcome{{Value: s.value()}}, Gradients: map[losses.Ref][]float64{}}
 	if wanted.points {
 		gradient := make([]float64, p.cloud.N*p.cloud.D)
-		all.addGradientX(gradient, s.pull(), p.cloud.W)
+		if err := all.addGradientX(ctx, gradient, s.pull(), p.cloud.W); err != nil {
+			return losses.TermResult{}, err
+		}
 		for i, w := range p.cloud.W {
 			for k, v := range p.cloud.X[i*p.cloud.D : (i+1)*p.cloud.D] {
 				if s.diagonal != nil {
