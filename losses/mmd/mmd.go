@@ -28,7 +28,8 @@ const (
 //
 // Gradients: points and weights, at a fixed length scale. A point has no pull on another in the same place where the kernel has a tip. A gradient in weights is
 // that of all changes of the weights, so that <weights, gradient> over both measures is twice the value; for the energy it is centred, <weights, gradient> = 0. A
-// prior's mass follows that of the other measure, which the gradient in that one's weights includes.
+// prior's mass follows that of the other measure, which the gradient in that one's weights includes. In the points a smooth kernel's pull, at most about 1/blur
+// for a pair, is right to some 2^-50 R/blur of that, where R is how far the clouds extend.
 type Discrepancy struct {
 	Source, Target string // names of the inputs
 	Kernel         Kernel
