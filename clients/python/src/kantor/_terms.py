@@ -81,7 +81,8 @@ class Kantorovich(Term):
 
     The value is that of a feasible h, so it is the interval's lower end; a plan's cost is the upper end. With fresh
     samples, h is fitted to source and target and evaluated on the fresh ones: its outcome's `estimand` is
-    `population_lower_bound` with a `standard_error`, where W1 of the samples is above W1 of the populations.
+    `population_lower_bound` with a `standard_error` and no interval, where W1 of the samples is above W1 of the
+    populations.
 
     Gradients: `points` and `weights` of both inputs, by the entropic method with h's heights held fixed, by the exact
     one those of the optimal plan; with fresh samples in those alone, with h held fixed, and 0 in source and target.
@@ -92,8 +93,8 @@ class Kantorovich(Term):
         source: name of the source input, a measure or a prior.
         target: name of the target input, a measure or a prior.
         method: `exact`, `entropic` (at a falling temperature, until the bounds are within the gap) or `auto` (the
-            default): exact where that is as fast.
-        gap: between the bounds, relative to the upper, at which iterations stop; 1e-2 by default.
+            default): exact where that is as fast, by the sizes alone.
+        gap: between the bounds, relative to the upper, at which the entropic method stops; 1e-2 by default.
         max_iterations: of the entropic method; 10,000 by default.
         fresh_source: name of fresh samples of the source's distribution, a measure or a prior. Given together with
             fresh_target.
@@ -120,14 +121,15 @@ class Transport(Term):
     It has no temperature: for the cost |x-y|^p the value is W_p^p. It is certified by its duals, so the interval is as
     narrow as rounding. Gradients: `points` and `weights` of both inputs, those of the optimal plan and of its
     potentials, centred; where the optimum is not unique, of the one that was found. Extras: `potentials`; `plan`;
-    `map`, the barycentric image of each source point, [N, D]; `interpolation`, the measure on the way.
+    `map`, the barycentric image of each source point, [N, D]; `interpolation`, the measure on the way; with `split`
+    none.
 
     Attributes:
         source: name of the source input, a measure or a prior.
         target: name of the target input, a measure or a prior.
         cost: between two points: `half_squared_euclidean` (the default), `squared_euclidean`, `euclidean`.
         p: in its place, the cost |x-y|^p: 1 or 2, in dimension 1 any number from 1.
-        debias: `none` (the default), for self terms of exact transport are 0; or `split`, as of Sinkhorn.
+        debias: `none` (the default) or `split`, as of Sinkhorn. `self` is refused: those terms are 0.
         time: of the extra `interpolation`, from 0 at the source to 1 at the target; ½ by default.
         second_source: with `split`, as of Sinkhorn.
         second_target: with `split`, as of Sinkhorn.
@@ -178,8 +180,9 @@ class Mmd(Term):
     """The squared maximum mean discrepancy, the distance between two measures' kernel means.
 
     It is what Sinkhorn comes to at a large temperature. Masses need not agree for the kernels that vanish far away; for
-    the energy they do. Gradients: `points` and `weights` of both inputs. Extras: `witness`, the kernel mean of the
-    source less that of the target at the source's points, [N].
+    the energy they do. Gradients: `points` and `weights` of both inputs; those in weights are of all their changes, the
+    mass's included, and centred for the energy alone. Extras: `witness`, the kernel mean of the source less that of the
+    target at the source's points, [N].
 
     Attributes:
         source: name of the source input, a measure or a prior.
@@ -210,7 +213,7 @@ class Mmd(Term):
 class Stein(Term):
     """The squared kernel Stein discrepancy of one measure to N(0, I), which needs no samples of it.
 
-    Gradients: `points` and `weights` of the source.
+    Gradients: `points` and `weights` of the source; those in weights are of all their changes, the mass's included.
 
     Attributes:
         source: name of the source input, a measure.
@@ -232,9 +235,10 @@ class ConeCritic(Term):
     """A lower bound of W1 between two populations, by a critic that learns from batch to batch.
 
     The critic is 1-Lipschitz at every step, without a network or a penalty. The value is that of the critic before it
-    has seen the batch, so with fresh samples at every step its expectation is not above W1. Then the critic takes its
-    steps, and the extra `state`, a ConeCriticState, is to be sent with the next batch; without that extra no step is
-    taken. A new critic has seen the batch that it is made of: there the estimand is `empirical`. No batches.
+    has seen the batch, so with fresh samples at every step its expectation is not above W1: the `estimand` is
+    `population_lower_bound`. Then the critic takes its steps, and the extra `state`, a ConeCriticState, is to be sent
+    with the next batch; where nobody asks for it no step is taken. A new critic is made of its first batch, and its
+    value there is a lower bound of W1 between the samples: `empirical`. Batches of problems are refused.
 
     Gradients: `points` and `weights` of both inputs, with the critic held fixed; in weights centred. Extras: `state`;
     `critic`, [N], and `critic_gradient`, [N, D], its values and gradients at the points of `at`.
@@ -243,9 +247,9 @@ class ConeCritic(Term):
         source: name of the source input, a measure or a prior.
         target: name of the target input, a measure or a prior.
         state: name of the state, a ConeCriticState of a step before; None: a new critic is made of this batch.
-        cones: of a new critic; 64 by default.
-        learning_rate: step length of the optimiser, in units of the standard deviation of a coordinate of the batch;
-            0.02 by default. One that falls towards the end brings the critic closer.
+        cones: of each of a new critic's two functions; 64 by default.
+        learning_rate: step length of the optimiser, Adam, in units of the batch's spread along an axis; 0.02 by
+            default. One that falls towards the end, by overrides, brings the critic closer.
         steps: taken on each batch; 1 by default. 0: the critic stays as it is.
         at: name of a measure at whose points the extras `critic` and `critic_gradient` are wanted.
     """
@@ -284,10 +288,12 @@ class Bures(Term):
     """W2² between Gaussians in the cost |x-y|²: |m-n|² + tr(A + B - 2(A^½ B A^½)^½), the mean over rows.
 
     It is finite where a variance is 0 and KL infinite. Of a measure it takes the mean and the covariance of its points,
-    one row: for the aggregated posterior. Fewer than two points a dimension are refused.
+    divided by the mass, one row: for the aggregated posterior. Fewer than two points a dimension are refused. The
+    dimension of covariances, of points too, is 512 at most.
 
-    Gradients: `mean` and `log_variance` or `covariance` of Gaussians, `points` and `weights` of measures. Extras:
-    `per_row`, [N]; `map`, the linear part A of the optimal map x -> n + A(x-m) of each row, [N, D, D].
+    Gradients: `mean` and `log_variance` or `covariance` of Gaussians, `points` and `weights` of measures; finite for
+    singular covariances too. Extras: `per_row`, [N]; `map`, the linear part T of the optimal map x -> n + T(x-m) of
+    each row, [N, D, D].
 
     Attributes:
         posterior: name of a Gaussian input or a measure.
