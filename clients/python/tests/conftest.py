@@ -32,3 +32,14 @@ def client() -> Iterator[kantor.Client]:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(1)
+
+
+def bits(result: kantor.Evaluation) -> list[object]:
+    """Everything but the timing, floats by their bits."""
+    out: list[object] = [result.value.hex(), result.build]
+    for name, term in result.terms.items():
+        out += [name, term.outcomes, term.warnings]
+        for extra, value in term.extras.items():
+            arrays = [value] if isinstance(value, np.ndarray) else vars(value).values()
+            out += [extra, *(a.tobytes() if isinstance(a, np.ndarray) else a for a in arrays)]
+    return out + [(name, g.dtype, g.shape, g.tobytes()) for name, g in result.gradients.items()]

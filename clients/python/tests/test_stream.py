@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import kantor
-from conftest import BINARY
+from conftest import BINARY, bits
 
 OBJECTIVE = kantor.Sinkhorn("z", "prior", blur=0.7) + 2 * kantor.GaussianKl("q")
 GRADIENTS = ["z.points", "q.mean", "q.log_variance"]
@@ -26,17 +26,6 @@ def batch(step: int) -> dict[str, object]:
     rng = np.random.default_rng(step)
     z, mean, log_variance = rng.standard_normal((3, 20, 2)).astype(np.float32)
     return {"z": z, "prior": kantor.StandardNormal(), "q": kantor.Gaussian(mean, log_variance)}
-
-
-def bits(result: kantor.Evaluation) -> list[object]:
-    """Everything but the timing, floats by their bits."""
-    out: list[object] = [result.value.hex(), result.build]
-    for name, term in result.terms.items():
-        out += [name, term.outcomes, term.warnings]
-        for extra, value in term.extras.items():
-            arrays = [value] if isinstance(value, np.ndarray) else vars(value).values()
-            out += [extra, *(a.tobytes() if isinstance(a, np.ndarray) else a for a in arrays)]
-    return out + [(name, g.dtype, g.shape, g.tobytes()) for name, g in result.gradients.items()]
 
 
 def test_a_stream_gives_the_bits_of_single_calls(client: kantor.Client) -> None:
