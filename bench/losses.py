@@ -1,0 +1,155 @@
+"""Measures what docs/losses.md says of each loss: its time, and the width that it makes best.
+
+python -m bench.losses [times | widths] [--smoke]
+
+times: value and gradient over a stream, of two clouds in 32 dimensions. widths: x = s·g with g ~ N(0, I) is compared
+with samples of N(0, I); for the mean over batches, which s is best? 1 is right, and less says that a trainer who sees
+batches of this size learns codes that are too narrow.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import kantor
+from bench.markdown import milliseconds, table
+from bench.measure import Budget, Call, interleaved
+from bench.problems import Floats, Problem
+from bench.server import running
+
+_BUDGET = Budget(5, 2)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A loss as one configures it; the inputs are source and target, the gradient is in the source's points.
+
+    Attributes:
+        term: the loss.
+        gaussian: the source is Gaussians, and there is no target.
+        alone: there is no target.
+        closed: the target is N(0, I) without samples.
+    """
+
+    term: kantor.Term
+    gaussian: bool = False
+    alone: bool = False
+    closed: bool = False
+
+
+ROWS = {
+    "`Sinkhorn()`": Row(kantor.Sinkhorn()),
+    '`Sinkhorn(debias="split")`': Row(kantor.Sinkhorn(debias="split")),
+    "`Transport()`": Row(kantor.Transport()),
+    '`Transport(debias="split")`': Row(kantor.Transport(debias="split")),
+    "`Kantorovich()`": Row(kantor.Kantorovich()),
+    "`ConeCritic()`": Row(kantor.ConeCritic()),
+    "`Sliced()`": Row(kantor.Sliced()),
+    '`Sliced(aggregate="max")`': Row(kantor.Sliced(aggregate="max")),
+    "`Mmd()`": Row(kantor.Mmd()),
+    "`Mmd(closed_form=True)`": Row(kantor.Mmd(closed_form=True), closed=True),
+    '`Mmd(kernel="imq")`': Row(kantor.Mmd(kernel="imq")),
+    "`Stein()`": Row(kantor.Stein(), alone=True),
+    "`Bures()` of a measure": Row(kantor.Bures("source"), alone=True),
+    "`Bures()` of Gaussians": Row(kantor.Bures("source"), gaussian=True),
+    "`GaussianKl()`": Row(kantor.GaussianKl("source"), gaussian=True),
+}
+
+
+def main() -> None:
+    """Prints the tables that were asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", nargs="?", choices=["times", "widths"], help="one of the two tables")
+    parser.add_argument("--smoke", action="store_true", help="tiny problems: does it run?")
+    options = parser.parse_args()
+    with running() as server:
+        build = server.client.info().build
+        print(f"kantor {build.version}, kernels {build.kernel}\n")
+        small: bool = options.smoke
+        if options.what != "widths":
+            print(times(server.client, (70, 80), Budget(1, 0.1)) if small else times(server.client))
+        if options.what != "times":
+            print(widths(server.client, 4, 16, 4) if small else widths(server.client))
+
+
+def inputs(row: Row, x: Floats, y: Floats) -> dict[str, Any]:
+    """The arguments of a row for two clouds."""
+    given: dict[str, Any] = {"source": kantor.Gaussian(x, 0.1 * x) if row.gaussian else kantor.Measure(x)}
+    if not row.alone and not row.gaussian:
+        given["target"] = kantor.StandardNormal() if row.closed else kantor.Measure(y)
+    return given
+
+
+@contextmanager
+def calling(client: kantor.Client, row: Row, n: int) -> Iterator[Call]:
+    """Value and gradient over a stream, as a training loop asks for them."""
+    gradient = "source.mean" if row.gaussian else "source.points"
+    given, term, extras = inputs(row, *Problem(n, 32, 1).clouds()), row.term, list[str]()
+    if isinstance(term, kantor.ConeCritic):  # in the midst of its training: with its state, and steps to take
+        term, extras = kantor.ConeCritic(state="state"), ["cone_critic.state"]
+        given["state"] = client.evaluate(row.term, given, extras=extras).terms["cone_critic"].extras["state"]
+    with client.stream(term, gradients=gradient, extras=extras) as stream:
+
+        def call() -> tuple[float, Floats]:
+            result = stream.evaluate(given)
+            return result.value, result.gradients[gradient]
+
+        yield call
+
+
+def times(client: kantor.Client, sizes: tuple[int, ...] = (256, 1024), budget: Budget = _BUDGET) -> str:
+    """The table of milliseconds by N, in 32 dimensions."""
+    found = []
+    for row in ROWS.values():
+        line = []
+        for n in sizes:
+            with calling(client, row, n) as call:
+                call()
+                line.append(interleaved({"": call}, budget)[""].median)
+        found.append(line)
+    lines = [[name, *map(milliseconds, line)] for name, line in zip(ROWS, found, strict=True)]
+    return table(["loss", *(f"N={n}, ms" for n in sizes)], lines)
+
+
+def widths(client: kantor.Client, dim: int = 16, n: int = 128, batches: int = 64) -> str:
+    """The table of best widths, with standard errors."""
+    rng = np.random.default_rng(0)
+    g, y = rng.standard_normal((2, batches, n, dim))
+    lines = []
+    for name, row in ROWS.items():
+        if not row.gaussian and not isinstance(row.term, kantor.ConeCritic):
+            width, error = best_width(client, row, g, y)
+            lines.append([name, f"{width:.3f}", f"{error:.3f}"])
+    return table(["loss", f"best width, D={dim}, N={n}", "standard error"], lines)
+
+
+def best_width(client: kantor.Client, row: Row, g: Floats, y: Floats) -> tuple[float, float]:
+    """The s at which the mean over batches of the loss of s·g has no slope, and its standard error.
+
+    By bisection: the slope of a batch is <g, gradient at s·g>, and all s see the same samples.
+    """
+
+    def slopes(s: float) -> Floats:
+        given = inputs(row, s * g, y)
+        # A seed for each batch would need a call for each; what a seed decides is the same for all of them.
+        gradient = client.evaluate(row.term, given, gradients="source.points", seed=1).gradients["source.points"]
+        out: Floats = (g * gradient).sum((1, 2))
+        return out
+
+    low, high = 0.05, 2.0
+    while high - low > 1e-3:
+        middle = (low + high) / 2
+        low, high = (low, middle) if slopes(middle).mean() > 0 else (middle, high)
+    at, step = slopes(low), 0.05
+    bend = (slopes(low + step).mean() - slopes(low - step).mean()) / (2 * step)
+    return low, abs(at.std(ddof=1) / np.sqrt(len(at)) / bend)
+
+
+if __name__ == "__main__":
+    main()
