@@ -65,7 +65,7 @@ func (n *network) plan() []flow {
 
 // solution reads the tree, bounds the optimum, and gives potentials to points without mass. The error is the context's.
 func (n *network) solution(ctx context.Context, found *prices) (*Solution, error) {
-	out := &Solution{Pivots: n.simplex.pivots, Rounds: n.rounds, Strategy: n.how}
+	out := &Solution{Pivots: n.simplex.pivots, Rounds: n.rounds, Strategy: n.strategy()}
 	out.setPlan(n.problem, n.masses, n.plan())
 	f, g := n.potentials()
 	// G less what F + G is above the costs is feasible.

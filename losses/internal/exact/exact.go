@@ -41,7 +41,8 @@ type Solution struct {
 	Strategy     string // how it was computed, for people
 }
 
-// Solve solves the problem. It waits for the memory that [Problem.Work] names, so its caller holds none of it. The error is the context's.
+// Solve solves a problem whose costs are finite (see [entropic.Problem.CheckCosts]). It waits for the memory that [Problem.Work] names, so its caller holds none of it.
+// The error is the context's.
 func Solve(ctx context.Context, p Problem) (*Solution, error) {
 	m := newMasses(p.A, p.B)
 	if p.A.D == 1 {
@@ -56,7 +57,8 @@ func (p Problem) Work() (pairs float64, bytes int64) {
 	if p.A.D == 1 {
 		return pairs, 0
 	}
-	return pairs, p.stored()
+	m := newMasses(p.A, p.B)
+	return pairs, stored(p.Cost, positive(m.a), positive(m.b))
 }
 
 // of is the cost between two points.

@@ -84,6 +84,16 @@ func rounded(w []float64, mass, unit float64) (units []int64, missed float64) {
 	return units, missed
 }
 
+// positive counts the points that take part.
+func positive(units []int64) (count int) {
+	for _, u := range units {
+		if u > 0 {
+			count++
+		}
+	}
+	return count
+}
+
 func gcd(a, b int64) int64 {
 	for b != 0 {
 		a, b = b, a%b

@@ -18,23 +18,23 @@ type network struct {
 	problem         Problem
 	masses          *masses
 	a, b            *losses.Cloud // points with mass only
-	rowAt, columnAt []int32       // where those are in the problem
+	n, m            int           // how many those are
+	rowAt, columnAt []int32       // where they are in the problem
 	supply, demand  []int64
-	n, m            int
-	single          *single
-	exponent        int     // of two, that coordinates are scaled by
 	costError       float64 // relative
-	simplex         simplex
-	premium         float64
-	rounds          int
-	how             string
+
+	single   *single
+	center   []float64 // of its coordinates
+	exponent int       // of two, by which they are scaled
+
+	simplex simplex
+	listed  bool    // all pairs are on its list
+	premium float64 // of flow through the root
+	rounds  int
 }
 
 // dense is the most pairs of which all are on the list from the beginning.
 const dense = 64 * 64
-
-// shortlist is how many pairs each point has on the list at first.
-const shortlist = 12
 
 func newNetwork(p Problem, m *masses) *network {
 	n := &network{problem: p, masses: m, costError: p.costError()}
@@ -69,26 +69,18 @@ func (n *network) cost(i, j int) float64 {
 	return n.problem.Cost.Of(n.a.X[i*d:i*d+d], n.b.X[j*d:j*d+d])
 }
 
-// stored is how many bytes of pairs are stored.
-func (p Problem) stored() int64 {
-	if p.A.N*p.B.N <= dense {
+// stored is how many bytes of pairs are stored between n and m points: the kernel of entropic transport.
+func stored(cost vec.Cost, n, m int) int64 {
+	if n*m <= dense {
 		return 0
 	}
-	e := entropic.Problem{Cost: p.Cost, A: narrowed(p.A), B: narrowed(p.B)}
-	return e.Stored(looseTolerance, false)
-}
-
-// narrowed is a cloud whose numbers may be taken to have few digits.
-func narrowed(c *losses.Cloud) *losses.Cloud {
-	copied := *c
-	copied.Single = true
-	return &copied
+	return entropic.Problem{Cost: cost, A: &losses.Cloud{N: n, Single: true}, B: &losses.Cloud{N: m, Single: true}}.Stored(looseTolerance, false)
 }
 
 func solveNetwork(ctx context.Context, p Problem, m *masses) (*Solution, error) {
 	n := newNetwork(p, m)
 	n.scale()
-	release, err := memory.Acquire(ctx, p.stored())
+	release, err := memory.Acquire(ctx, stored(p.Cost, n.n, n.m))
 	if err != nil {
 		return nil, err
 	}
@@ -111,33 +103,32 @@ func (n *network) scale() {
 		_, e := math.Frexp(size)
 		n.exponent = max(-1000, min(1000, -e))
 	}
-	n.single = newSingle(n.problem.Cost, n.a, n.b, entropic.Mean(n.b), n.exponent)
+	n.center = entropic.Mean(n.b)
+	n.single = newSingle(n.problem.Cost, n.a, n.b, n.center, n.exponent)
 }
 
 // begin makes the first list of arcs and the first tree.
-func (n *network) begin(ctx context.Context) error {
-	n.simplex = simplex{tree: newTree(n.n, n.m)}
+func (n *network) begin(ctx context.Context) (err error) {
 	s := &n.simplex
-	var f, g []float64
-	var reduced []float64
-	if n.n*n.m <= dense {
-		n.how = "network simplex, all pairs"
+	s.tree = newTree(n.n, n.m)
+	var f, g, reduced []float64
+	if n.listed = n.n*n.m <= dense; n.listed {
 		f, g, reduced = n.all()
-	} else {
-		var err error
-		if f, g, reduced, err = n.short(ctx); err != nil {
-			return err
-		}
-		n.how = fmt.Sprintf("network simplex, shortlist of %d pairs a point", shortlist)
+		n.premium = 4 * slices.Max(reduced)
+	} else if f, g, reduced, err = n.short(ctx); err != nil {
+		return err
 	}
-	most := 0.0
-	for _, r := range reduced {
-		most = max(most, math.Abs(r))
-	}
-	n.premium = 4 * most
 	return parallel.Do(ctx, func(*parallel.Gate) {
 		s.begin(n.supply, n.demand, f, g, n.premium, ascending(reduced))
 	})
+}
+
+// strategy says how it was solved, for people.
+func (n *network) strategy() string {
+	if n.listed {
+		return "network simplex, all pairs"
+	}
+	return fmt.Sprintf("network simplex, shortlist of %d pairs a point, %d pricing rounds", 2*(likeliest+samples), n.rounds)
 }
 
 // all is the list of all pairs, with potentials that are below all costs: the least cost of every row, and of every column what is left of it.

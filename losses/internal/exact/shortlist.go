@@ -3,7 +3,6 @@ package exact
 import (
 	"context"
 	"math"
-	"slices"
 
 	"kantor/losses"
 	"kantor/losses/internal/entropic"
@@ -11,69 +10,116 @@ import (
 )
 
 const (
-	// temperature is how far annealing goes, as a part of the mean cost.
-	temperature = 0.01
-	// looseTolerance is the marginal error that it ends at.
+	// looseTolerance is the marginal error that entropic transport ends at, after that many iterations at the latest.
 	looseTolerance = 0.1
 	mostIterations = 60
+	// temperature is that of entropic transport, as a part of the mean cost.
+	temperature = 0.01
+	// likeliest and samples are how many pairs every point has on the list: those that the plan of entropic transport gives most, and some that are drawn from it.
+	// Without the drawn ones a list need not hold any plan: in low dimensions many points have the same few as their best.
+	likeliest = 8
+	samples   = 6
+	// firstPremium is the premium of a flow through the root at first, in units of the temperature: beyond what most pairs cost that a plan needs.
+	firstPremium = 60
 )
 
-// short is a list of pairs with the least reduced costs of every row and of every column, at the potentials of entropic transport.
+// short is a list of pairs, by row, with their reduced costs at the potentials of entropic transport, which it returns too. The error is the context's.
 func (n *network) short(ctx context.Context) (f, g, reduced []float64, err error) {
-	f, g, err = n.soft(ctx)
+	f, g, epsilon, err := n.soft(ctx)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	rows, err := nearest(ctx, n.single, f, g, shortlist)
+	n.premium = firstPremium * epsilon
+	rows, err := choose(ctx, n.single, f, g, n.demand, n.masses.total, epsilon)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	back := newSingle(n.problem.Cost, n.b, n.a, entropic.Mean(n.b), n.exponent)
-	columns, err := nearest(ctx, back, g, f, shortlist)
+	back := newSingle(n.problem.Cost, n.b, n.a, n.center, n.exponent)
+	columns, err := choose(ctx, back, g, f, n.supply, n.masses.total, epsilon)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	byRow := slices.Clone(rows)
+	pairs := joined(rows, columns)
+	arcs := make([]arc, len(pairs))
+	reduced = make([]float64, len(pairs))
+	err = parallel.Rows(ctx, len(pairs), n.a.D+32, func(lo, hi int, _ *parallel.Gate) {
+		for k := lo; k < hi; k++ {
+			i, j := pairs[k][0], pairs[k][1]
+			c := n.cost(int(i), int(j))
+			arcs[k], reduced[k] = arc{i, int32(n.n) + j, c}, c-f[i]-g[j]
+		}
+	})
+	n.simplex.arcs = arcs
+	return f, g, reduced, err
+}
+
+// joined is the pairs of rows with their columns and of columns with their rows, each once, by row.
+func joined(rows, columns [][]int32) [][2]int32 {
+	start := make([]int32, len(rows)+1)
+	total := 0
+	for i, js := range rows {
+		start[i+1] += int32(len(js))
+		total += len(js)
+	}
+	for _, is := range columns {
+		for _, i := range is {
+			start[i+1]++
+		}
+		total += len(is)
+	}
+	for i := range rows {
+		start[i+1] += start[i]
+	}
+	all, at := make([]int32, total), append([]int32(nil), start...)
+	for i, js := range rows {
+		at[i] += int32(copy(all[at[i]:], js))
+	}
 	for j, is := range columns {
 		for _, i := range is {
-			if !slices.Contains(rows[i], int32(j)) {
-				byRow[i] = append(byRow[i], int32(j))
+			all[at[i]] = int32(j)
+			at[i]++
+		}
+	}
+	pairs := make([][2]int32, 0, total)
+	seen := make([]int32, len(columns)) // the last row that had the column, from 1
+	for i := range rows {
+		for _, j := range all[start[i]:start[i+1]] {
+			if seen[j] != int32(i+1) {
+				seen[j] = int32(i + 1)
+				pairs = append(pairs, [2]int32{int32(i), j})
 			}
 		}
 	}
-	for i, js := range byRow {
-		for _, j := range js {
-			c := n.cost(i, int(j))
-			n.simplex.arcs = append(n.simplex.arcs, arc{int32(i), int32(n.n) + j, c})
-			reduced = append(reduced, c-f[i]-g[j])
-		}
-	}
-	return f, g, reduced, nil
+	return pairs
 }
 
-// soft is potentials of entropic transport. The error is the context's.
-func (n *network) soft(ctx context.Context) (f, g []float64, err error) {
+// soft is potentials of entropic transport and their temperature. The error is the context's.
+func (n *network) soft(ctx context.Context) (f, g []float64, epsilon float64, err error) {
 	p := entropic.Problem{Cost: n.problem.Cost, A: n.scaled(n.a), B: n.scaled(n.b)}
 	center := entropic.Mean(p.B)
+	by := 1 / n.single.scale
 	mean := entropic.MeanCost(p.Cost, p.A, center) + entropic.MeanCost(p.Cost, p.B, center)
-	if mean == 0 {
-		return make([]float64, n.n), make([]float64, n.m), nil // all points coincide
+	if mean == 0 { // all points coincide
+		return make([]float64, n.n), make([]float64, n.m), by, nil
 	}
 	p.Epsilon = max(temperature*mean, p.Resolution())
 	path := entropic.NewPath(p, looseTolerance)
 	defer path.Release()
 	solution, err := path.SolveCross(ctx, entropic.Options{Tolerance: looseTolerance, MaxIterations: mostIterations})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, 0, err
 	}
-	by := 1 / n.single.scale
-	for i := range solution.F {
-		solution.F[i] *= by
+	return unscaled(solution.F, by), unscaled(solution.G, by), p.Epsilon * by, nil
+}
+
+// unscaled is potentials in the units of the problem. Any finite ones will do, so one that is not, of a point that no other could reach, is 0.
+func unscaled(f []float64, by float64) []float64 {
+	for i := range f {
+		if f[i] *= by; math.IsInf(f[i], 0) || math.IsNaN(f[i]) {
+			f[i] = 0
+		}
 	}
-	for j := range solution.G {
-		solution.G[j] *= by
-	}
-	return solution.F, solution.G, nil
+	return f
 }
 
 // scaled is a cloud whose numbers are of about 1.
@@ -84,69 +130,4 @@ func (n *network) scaled(c *losses.Cloud) *losses.Cloud {
 		scaled.X[i] = v * by
 	}
 	return scaled
-}
-
-// nearest is the columns of the count least estimated reduced costs of every row. The error is the context's.
-func nearest(ctx context.Context, s *single, f, g []float64, count int) ([][]int32, error) {
-	out := make([][]int32, s.n)
-	count = min(count, s.m)
-	g32 := make([]float32, s.m)
-	for j, v := range g {
-		g32[j] = float32(v * s.scale)
-	}
-	groups := (s.n + groupRows - 1) / groupRows
-	err := parallel.Rows(ctx, groups, groupRows*s.rowCost(), func(from, to int, gate *parallel.Gate) {
-		scratch := make([]float32, groupRows*tileColumns)
-		lists := make([]nearestList, groupRows)
-		for group := from; group < to; group++ {
-			lo, hi := group*groupRows, min(s.n, (group+1)*groupRows)
-			for r := range hi - lo {
-				lists[r] = nearestList{most: count, worst: float32(math.Inf(1))}
-			}
-			for tile := range s.tiles() {
-				if tile > 0 && tile%64 == 0 && !gate.Open() {
-					return
-				}
-				columns := s.estimate(scratch, lo, hi, tile)
-				for r := range hi - lo {
-					lists[r].add(scratch[r*tileColumns:][:columns], g32[tile*tileColumns:][:columns], int32(tile*tileColumns))
-				}
-			}
-			for r := range hi - lo {
-				out[lo+r] = lists[r].at
-			}
-		}
-	})
-	return out, err
-}
-
-// nearestList is the least numbers so far, in ascending order.
-type nearestList struct {
-	most   int
-	worst  float32
-	values []float32
-	at     []int32
-}
-
-func (l *nearestList) add(costs, g []float32, from int32) {
-	g = g[:len(costs)]
-	for j, c := range costs {
-		if v := c - g[j]; v < l.worst {
-			l.insert(v, from+int32(j))
-		}
-	}
-}
-
-func (l *nearestList) insert(v float32, at int32) {
-	if len(l.values) < l.most {
-		l.values, l.at = append(l.values, v), append(l.at, at)
-	}
-	k := len(l.values) - 1
-	for ; k > 0 && l.values[k-1] > v; k-- {
-		l.values[k], l.at[k] = l.values[k-1], l.at[k-1]
-	}
-	l.values[k], l.at[k] = v, at
-	if len(l.values) == l.most {
-		l.worst = l.values[l.most-1]
-	}
 }

@@ -26,20 +26,21 @@ const (
 	resolved = 64 * unit
 )
 
-// refresh computes prices anew, and what is told from rounding in them.
+// refresh computes prices anew, and what is told from rounding in them: less after very many pivots, so that they come to an end though rounding should lead them
+// in circles.
 func (s *simplex) refresh() {
 	s.reprice()
 	largest := 0.0
 	for _, v := range s.prices {
 		largest = max(largest, math.Abs(v))
 	}
-	s.tolerance = resolved * largest
+	s.tolerance = resolved * largest * (1 + float64(s.pivots)/float64(1024*len(s.nodes)))
 }
 
 // run pivots until no arc of the list has a reduced cost below 0. The arc that enters is the best of a block, and the next block is searched from there on (Kelly,
 // O'Neill 1991, section 4). It reports whether the gate let it end.
 func (s *simplex) run(gate *parallel.Gate) bool {
-	block := max(16, int(math.Sqrt(float64(len(s.arcs)))))
+	block := max(16, int(math.Sqrt(float64(len(s.arcs)))/2))
 	s.refresh()
 	work, next := 0, s.pivots+repriced
 	for quiet := 0; quiet < len(s.arcs); {

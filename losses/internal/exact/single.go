@@ -72,6 +72,9 @@ func (s *single) tiles() int { return (s.m + tileColumns - 1) / tileColumns }
 // rowCost is the work of a row in units of [parallel.TileCost].
 func (s *single) rowCost() int { return s.m * (s.d + 16) / 4 }
 
+// tileCost is that of rows against a tile.
+func (s *single) tileCost(rows int) int { return rows * tileColumns * (s.d + 16) / 4 }
+
 // error bounds |estimate - scale·C| for pairs of a row.
 //
 // A coordinate is rounded when it is centered and when it is narrowed, which moves a point by no more than 2 half-ulps of its length; the rest is relative to the
