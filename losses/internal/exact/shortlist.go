@@ -7,13 +7,14 @@ import (
 	"kantor/losses"
 	"kantor/losses/internal/entropic"
 	"kantor/losses/internal/parallel"
+	"kantor/losses/internal/vec"
 )
 
 const (
 	// looseTolerance is the marginal error that entropic transport ends at, after that many iterations at the latest.
 	looseTolerance = 0.1
 	mostIterations = 60
-	// temperature is that of entropic transport, as a part of the mean cost.
+	// temperature is that of entropic transport, as a part of the mean cost of both clouds to their own means.
 	temperature = 0.01
 	// likeliest and samples are how many pairs every point has on the list: those that the plan of entropic transport gives most, and some that are drawn from it.
 	// Without the drawn ones a list need not hold any plan: in low dimensions many points have the same few as their best.
@@ -24,20 +25,29 @@ const (
 )
 
 // short is a list of pairs, by row, with their reduced costs at the potentials of entropic transport, which it returns too. The error is the context's.
+//
+// Half the squared distance is that to the cloud moved to the other's mean, plus a part of each point alone, so that it is taken from there.
 func (n *network) short(ctx context.Context) (f, g, reduced []float64, err error) {
-	f, g, epsilon, err := n.soft(ctx)
+	source := n.a
+	var by []float64
+	if n.problem.Cost == vec.HalfSquared {
+		source, by = moved(n.a, n.center)
+	}
+	f, g, epsilon, err := n.soft(ctx, source)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	n.premium = firstPremium * epsilon
-	rows, err := choose(ctx, n.single, f, g, n.demand, n.masses.total, epsilon)
+	rows, err := choose(ctx, newSingle(n.problem.Cost, source, n.b, n.center, n.exponent), f, g, n.demand, n.masses.total, epsilon)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	back := newSingle(n.problem.Cost, n.b, n.a, n.center, n.exponent)
-	columns, err := choose(ctx, back, g, f, n.supply, n.masses.total, epsilon)
+	columns, err := choose(ctx, newSingle(n.problem.Cost, n.b, source, n.center, n.exponent), g, f, n.supply, n.masses.total, epsilon)
 	if err != nil {
 		return nil, nil, nil, err
+	}
+	if by != nil {
+		n.moveBack(f, g, by)
 	}
 	pairs := joined(rows, columns)
 	arcs := make([]arc, len(pairs))
@@ -51,6 +61,34 @@ func (n *network) short(ctx context.Context) (f, g, reduced []float64, err error
 	})
 	n.simplex.arcs = arcs
 	return f, g, reduced, err
+}
+
+// moved is a cloud with its mean at the center, and the vector from there back.
+func moved(c *losses.Cloud, center []float64) (*losses.Cloud, []float64) {
+	by := entropic.Mean(c)
+	for k, v := range center {
+		by[k] -= v
+	}
+	to := &losses.Cloud{Name: c.Name, N: c.N, D: c.D, X: make([]float64, len(c.X)), W: c.W, Mass: c.Mass, Single: c.Single}
+	for i, v := range c.X {
+		to.X[i] = v - by[i%c.D]
+	}
+	return to, by
+}
+
+// moveBack makes potentials for the source moved by -v those for the source: ½|x-y|² is ½|x-v-y|² + <v, x-c-½v> - <v, y-c> for any c.
+func (n *network) moveBack(f, g, v []float64) {
+	d := n.a.D
+	for i := range f {
+		for k, vk := range v {
+			f[i] += vk * (n.a.X[i*d+k] - n.center[k] - vk/2)
+		}
+	}
+	for j := range g {
+		for k, vk := range v {
+			g[j] -= vk * (n.b.X[j*d+k] - n.center[k])
+		}
+	}
 }
 
 // joined is the pairs of rows with their columns and of columns with their rows, each once, by row.
@@ -94,15 +132,14 @@ func joined(rows, columns [][]int32) [][2]int32 {
 }
 
 // soft is potentials of entropic transport and their temperature. The error is the context's.
-func (n *network) soft(ctx context.Context) (f, g []float64, epsilon float64, err error) {
-	p := entropic.Problem{Cost: n.problem.Cost, A: n.scaled(n.a), B: n.scaled(n.b)}
-	center := entropic.Mean(p.B)
+func (n *network) soft(ctx context.Context, source *losses.Cloud) (f, g []float64, epsilon float64, err error) {
+	p := entropic.Problem{Cost: n.problem.Cost, A: n.scaled(source), B: n.scaled(n.b)}
 	by := 1 / n.single.scale
-	mean := entropic.MeanCost(p.Cost, p.A, center) + entropic.MeanCost(p.Cost, p.B, center)
-	if mean == 0 { // all points coincide
+	spread := entropic.MeanCost(p.Cost, p.A, entropic.Mean(p.A)) + entropic.MeanCost(p.Cost, p.B, entropic.Mean(p.B))
+	p.Epsilon = max(temperature*spread, p.Resolution())
+	if p.Epsilon == 0 { // all points coincide
 		return make([]float64, n.n), make([]float64, n.m), by, nil
 	}
-	p.Epsilon = max(temperature*mean, p.Resolution())
 	path := entropic.NewPath(p, looseTolerance)
 	defer path.Release()
 	solution, err := path.SolveCross(ctx, entropic.Options{Tolerance: looseTolerance, MaxIterations: mostIterations})

@@ -171,11 +171,10 @@ func (t *tree) shift(top, skip int32, by float64) {
 	}
 }
 
-// reprice computes the prices anew from the costs in the tree, around 0.
+// reprice computes the prices anew from the costs in the tree, with 0 at the root.
 func (t *tree) reprice() {
 	t.prices[t.root] = 0
 	stack := append(t.stack[:0], t.root)
-	total := 0.0
 	for len(stack) > 0 {
 		w := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
@@ -186,12 +185,7 @@ func (t *tree) reprice() {
 			} else {
 				t.prices[c] = t.prices[w] - n.cost
 			}
-			total += t.prices[c]
 			stack = append(stack, c)
 		}
-	}
-	mean := total / float64(len(t.nodes))
-	for i := range t.prices {
-		t.prices[i] -= mean
 	}
 }
