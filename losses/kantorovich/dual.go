@@ -125,10 +125,10 @@ func (d Dual) Bind(inputs losses.Inputs, seed losses.Seed) (losses.Problem, erro
 	return p, nil
 }
 
-// mostExactPairs is the most pairs of points, in more than one dimension, that [Auto] solves exactly. At 4096 points on each side two processors take at least three
-// times as long for the entropic method at the default gap, in 2, 8 and 32 dimensions. Its time grows with the number of pairs, and shrinks with processors; that
-// of the simplex grows faster and hardly does.
-const mostExactPairs = 1 << 24
+// mostExactPairs is the most pairs of points, in more than one dimension, that [Auto] solves exactly. At 8192 points on each side two processors take three times
+// as long for the entropic method at the default gap in 8 dimensions, and six times in 2. Its time grows with the number of pairs, and shrinks with processors;
+// that of the simplex grows faster and hardly does.
+const mostExactPairs = 1 << 26
 
 // exactIsAsFast reports whether exact transport takes no longer than entropic transport to the default gap. On a line it sorts.
 func exactIsAsFast(a, b *losses.Cloud) bool { return a.D == 1 || a.N <= mostExactPairs/b.N }

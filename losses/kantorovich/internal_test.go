@@ -8,13 +8,13 @@ import (
 	"kantor/losses/internal/exact"
 )
 
-// The sizes alone decide, also where their product does not fit: 2^24 pairs are solved exactly, and any number on a line.
+// The sizes alone decide, also where their product does not fit: 2^26 pairs are solved exactly, and any number on a line.
 func TestAutoGoesBySizes(t *testing.T) {
 	for _, tt := range []struct {
 		n, m, d int
 		exact   bool
 	}{
-		{4096, 4096, 2, true}, {4096, 4097, 2, false}, {1, 1 << 24, 3, true}, {1<<24 + 1, 1, 3, false}, {1 << 20, 1 << 20, 1, true},
+		{8192, 8192, 2, true}, {8192, 8193, 2, false}, {1, 1 << 26, 3, true}, {1<<26 + 1, 1, 3, false}, {1 << 20, 1 << 20, 1, true},
 		{losses.MaxPoints, losses.MaxPoints, 2, false},
 	} {
 		if got := exactIsAsFast(&losses.Cloud{N: tt.n, D: tt.d}, &losses.Cloud{N: tt.m, D: tt.d}); got != tt.exact {

@@ -197,7 +197,7 @@ type Method int32
 const (
 	// Not given: auto.
 	Method_METHOD_UNSPECIFIED Method = 0
-	// Exact where that is as fast, which is for up to 2^24 pairs of points or in dimension 1, entropic otherwise: the sizes alone decide.
+	// Exact where that is as fast, which is for up to 2^26 pairs of points or in dimension 1, entropic otherwise: the sizes alone decide.
 	Method_METHOD_AUTO Method = 1
 	// By exact transport: the bounds are as close as rounding lets them be.
 	Method_METHOD_EXACT Method = 2
