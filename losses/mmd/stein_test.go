@@ -13,7 +13,8 @@ import (
 func steinCloud(seed uint64, most int) losses.Inputs {
 	r := losstest.Random(seed)
 	n, d := 2+r.IntN(most), 1+r.IntN(9)
-	return losses.Inputs{"source": &losses.Measure{Points: losstest.Normal(r, n, d, 0.5+r.Float64(), 0.5*r.NormFloat64()), Weights: losstest.Weights(r, n, 0.5+r.Float64())}}
+	points, weights := losstest.Normal(r, n, d, 0.5+r.Float64(), 0.5*r.NormFloat64()), losstest.Weights(r, n, 0.5+r.Float64())
+	return losses.Inputs{"source": &losses.Measure{Points: points, Weights: weights}}
 }
 
 // steinBy is u(x,y) from the kernel alone: its derivatives are central differences of order 4, in long sums of coordinates.
