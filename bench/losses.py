@@ -23,7 +23,7 @@ from bench.measure import Budget, Call, interleaved
 from bench.problems import Floats, Problem
 from bench.server import running
 
-_BUDGET = Budget(5, 2)
+_BUDGET = Budget(3, 0.5)
 
 
 @dataclass(frozen=True)
