@@ -11,7 +11,17 @@ import torch
 import kantor
 import kantor.torch
 
-TERMS = [kantor.Sinkhorn(blur=0.5), kantor.Kantorovich()]
+# Each with its extras.
+TERMS: list[tuple[kantor.Term, list[str]]] = [
+    (kantor.Sinkhorn(blur=0.5), ["potentials"]),
+    (kantor.Kantorovich(), ["potentials"]),
+    (kantor.Kantorovich(method="entropic"), ["potentials"]),
+    (kantor.Transport(), ["potentials", "plan", "map", "interpolation"]),
+    (kantor.Sliced(directions=8), ["directions"]),
+    (kantor.Sliced(directions=8, aggregate="max"), ["directions"]),
+    (kantor.Mmd(), ["witness"]),
+    (kantor.Mmd(kernel="gaussian"), ["witness"]),
+]
 SIZES = [4, 2, 3]
 
 
@@ -24,15 +34,35 @@ def ragged(rng: np.random.Generator, dtype: Any) -> tuple[Any, Any]:
     return points, weights
 
 
+def of_problem(extra: Any, b: int, size: int) -> Any:
+    """What a batch's extra has of problem b, whose source has this many points."""
+    if isinstance(extra, np.ndarray):
+        return extra[b, :size] if extra.shape[:2] == (len(SIZES), max(SIZES)) else extra[b]
+    if isinstance(extra, kantor.Plan):
+        return extra.problems()[b]
+    if isinstance(extra, kantor.Measure):
+        return kantor.Measure(extra.points[b, : extra.sizes[b]], extra.weights[b, : extra.sizes[b]])
+    selves = None if extra.source_self is None else (extra.source_self[b, :size], extra.target_self[b])
+    return kantor.Potentials(extra.gauge, extra.source[b, :size], extra.target[b], *(selves or (None, None)))
+
+
+def same(one: Any, other: Any) -> None:
+    if isinstance(one, np.ndarray):
+        np.testing.assert_array_equal(one, other)
+        return
+    for name, value in vars(one).items():
+        np.testing.assert_array_equal(value, getattr(other, name))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("term", TERMS, ids=lambda term: type(term).__name__)
+@pytest.mark.parametrize(("term", "extras"), TERMS, ids=lambda one: type(one).__name__)
 def test_a_ragged_batch_is_its_problems(
-    client: kantor.Client, rng: np.random.Generator, term: kantor.Term, dtype: Any
+    client: kantor.Client, rng: np.random.Generator, term: kantor.Term, extras: list[str], dtype: Any
 ) -> None:
     x, a = ragged(rng, dtype)
     y = rng.standard_normal((5, 2))
-    (name,) = client.evaluate(term, source=y, target=y).terms
-    asked: Any = {"gradients": ["source.points", "source.weights", "target.points"], "extras": [f"{name}.potentials"]}
+    name, gradients = term._loss, ["source.points", "source.weights", "target.points"]
+    asked: Any = {"gradients": gradients, "extras": [f"{name}.{extra}" for extra in extras]}
     batch = client.evaluate(term, source=kantor.Measure(x, a, SIZES), target=y, **asked)
     with client.stream(term, **asked) as stream:
         streamed = stream.evaluate(source=kantor.Measure(x, a, SIZES), target=y)
@@ -44,11 +74,9 @@ def test_a_ragged_batch_is_its_problems(
             gradient = batch.gradients[f"source.{field}"][b]
             np.testing.assert_array_equal(gradient[:size], alone.gradients[f"source.{field}"])
             assert not gradient[size:].any()
-        potentials, own = batch.terms[name].extras["potentials"], alone.terms[name].extras["potentials"]
-        assert isinstance(potentials, kantor.Potentials)
-        assert isinstance(own, kantor.Potentials)
-        np.testing.assert_array_equal(potentials.source[b, :size], own.source)
-        np.testing.assert_array_equal(potentials.target[b], own.target)
+        for extra in extras:
+            own = alone.terms[name].extras[extra]
+            same(of_problem(batch.terms[name].extras[extra], b, size), own)
         shared += alone.gradients["target.points"]
         value += alone.value
     np.testing.assert_array_equal(batch.gradients["target.points"], shared)
