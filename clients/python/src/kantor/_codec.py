@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, MutableMapping
-from dataclasses import Field, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from google.protobuf.descriptor import FieldDescriptor
@@ -161,37 +161,65 @@ def _write_term(into: loss_pb2.Term, term: Term, path: str) -> None:
     _write(getattr(into, term._loss), term, f"{path}.{term._loss}")
 
 
-def _write(into: Any, given: Any, path: str) -> None:
+class _Field(NamedTuple):
+    """An attribute of a dataclass that is a field of a message."""
+
+    name: str
+    descriptor: Any
+    optional: bool  # it may be None, which leaves the field out
+    repeated: bool
+
+
+@functools.cache
+def _fields_of(kind: type[DataclassInstance], message: Any) -> tuple[_Field, ...]:
+    """Returns the attributes of a dataclass that a kind of message, by its descriptor, has fields for."""
+    described = message.fields_by_name
+    return tuple(
+        # What protobuf calls the default of a repeated field is a list.
+        _Field(a.name, described[a.name], a.default is None, isinstance(described[a.name].default_value, list))
+        for a in fields(kind)
+        if a.name in described
+    )
+
+
+@functools.cache
+def _choices_of(kind: type[DataclassInstance], message: Any) -> tuple[list[str], ...]:
+    """Returns the names of the attributes of which a kind of message holds one."""
+    names = {a.name for a in fields(kind)}
+    oneofs = ([f.name for f in oneof.fields if f.name in names] for oneof in message.oneofs)
+    return tuple(choice for choice in oneofs if len(choice) > 1)
+
+
+def _write(into: Any, given: DataclassInstance, path: str) -> None:
     """Writes the attributes of a dataclass that the message has fields for; one of None that may be is left out."""
     into.SetInParent()  # of a message without fields nothing else would be sent
-    descriptor = into.DESCRIPTOR
-    for oneof in descriptor.oneofs:
-        one, *others = [f.name for f in oneof.fields if getattr(given, f.name, None) is not None] or [""]
+    for choice in _choices_of(type(given), into.DESCRIPTOR):
+        one, *others = [name for name in choice if getattr(given, name) is not None] or [""]
         if others:
             # The wire holds one of them, so that the server could not tell.
             raise InvalidArgumentError(f"{path}.{one}", f"is given together with {others[0]}, want one of them")
-    for attribute in fields(given):
-        field, value = descriptor.fields_by_name.get(attribute.name), getattr(given, attribute.name)
-        optional = attribute.default is None
-        if field is None or (value is None and optional):
+    for field in _fields_of(type(given), into.DESCRIPTOR):
+        value = getattr(given, field.name)
+        if value is None and field.optional:
             continue
         where = f"{path}.{field.name}"
-        if field.message_type is not None:
+        if field.descriptor.message_type is not None:
             write_tensor(getattr(into, field.name), value, where)
-        elif hasattr(getattr(into, field.name), "extend"):
+        elif field.repeated:
             getattr(into, field.name).extend(integers(value, where))
         else:
-            _write_scalar(into, field, value, where, optional)
+            _write_scalar(into, field, value, where)
 
 
-def _write_scalar(into: Any, field: Any, value: Any, path: str, optional: bool) -> None:
-    if field.enum_type is not None:
-        value = _number(field.enum_type, value, path)
+def _write_scalar(into: Any, field: _Field, value: Any, path: str) -> None:
+    descriptor = field.descriptor
+    if descriptor.enum_type is not None:
+        value = _number(descriptor.enum_type, value, path)
     try:
         setattr(into, field.name, value)
     except (TypeError, ValueError) as error:
         raise InvalidArgumentError(path, f"is {value!r}: {error}") from error
-    if optional and field.cpp_type in _INTEGERS and not field.has_presence and getattr(into, field.name) < 1:
+    if field.optional and descriptor.cpp_type in _INTEGERS and not descriptor.has_presence and value < 1:
         # 0 is None on the wire: one that was meant must not become the default.
         raise InvalidArgumentError(path, f"is {value}, want at least 1, or None")
 
@@ -212,23 +240,24 @@ def _number(enum: Any, word: str, path: str) -> int:
 
 def _read(kind: type[_R], message: Any) -> _R:
     """Returns a dataclass with what the message has in the fields of its attributes' names; None is absent."""
-    described = message.DESCRIPTOR.fields_by_name
-    return kind(**{a.name: _read_field(message, described[a.name], a) for a in fields(kind)})
+    return kind(**{field.name: _read_field(message, field) for field in _fields_of(kind, message.DESCRIPTOR)})
 
 
-def _read_field(message: Any, field: Any, attribute: Field[Any]) -> Any:
-    value = getattr(message, field.name)
-    if hasattr(value, "extend"):
-        if field.cpp_type in _INTEGERS:
-            return np.array(value, np.int64) if value or attribute.default is not None else None
-        return tuple(value)
-    if field.has_presence and not message.HasField(field.name):
-        return None
-    if field.enum_type is not None:
-        return next((word for word, number in _words(field.enum_type).items() if number == value), None)
-    if field.message_type is None:
-        return value
-    return read_tensor(value) if isinstance(value, tensor_pb2.Tensor) else _read(_KINDS[field.message_type.name], value)
+def _read_field(message: Any, field: _Field) -> Any:
+    value, descriptor = getattr(message, field.name), field.descriptor
+    if field.repeated:
+        if descriptor.cpp_type not in _INTEGERS:
+            return tuple(value)
+        return np.array(value, np.int64) if value or not field.optional else None
+    if descriptor.message_type is not None:
+        if not message.HasField(field.name):
+            return None
+        if isinstance(value, tensor_pb2.Tensor):
+            return read_tensor(value)
+        return _read(_KINDS[descriptor.message_type.name], value)
+    if descriptor.enum_type is not None:
+        return next((word for word, number in _words(descriptor.enum_type).items() if number == value), None)
+    return None if field.optional and descriptor.has_presence and not message.HasField(field.name) else value
 
 
 def evaluation(response: loss_service_pb2.EvaluateResponse) -> Evaluation:
