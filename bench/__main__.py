@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import accuracy, machine, memory, own, plots, report, rows
+from bench import accuracy, exact, machine, memory, own, plots, report, rows
 from bench.measure import Budget
 from bench.problems import Problem, wide_blur
 from bench.server import running
@@ -64,6 +64,7 @@ def main() -> int:
             write(results, Path(folder))
     elif options.only:
         print(json.dumps(results, indent=1))
+        print(report.text(results, []))
     else:
         write(results, DOCS)
         print(f"wrote {DOCS / 'performance.md'}, its plots and its numbers")
@@ -120,6 +121,11 @@ def _tasks(full: bool) -> Iterator[Task]:
                 yield Task(f"same accuracy, {problem}", seconds, partial(accuracy.same_accuracy, problem=problem))
     problem = Problem(4096, 32, wide_blur(32))
     yield Task(f"same accuracy, {problem}", 180, partial(accuracy.same_accuracy, problem=problem))
+    for dim in (2, 16):
+        for n in (256, 1024, 4096):
+            for power in (1, 2):
+                seconds, run = {256: 3, 1024: 6, 4096: 45}[n], partial(exact.exact_transport, n=n, dim=dim, power=power)
+                yield Task(f"exact transport, N={n} D={dim} p={power}", seconds, run)
     yield Task("round trip", 4, partial(rows.round_trip, n=64, dim=8))
     yield Task("share of the round trip", 5, partial(rows.share, n=1024, dim=32))
     yield Task("beside a large request", 12, partial(rows.beside, n=64, dim=8, large=16384, seconds=5))
@@ -150,6 +156,7 @@ def _smoke_tasks() -> Iterator[Task]:
         yield Task(f"same work, N={n}", 1, partial(rows.same_work, n=n, dim=2))
         yield Task(f"same accuracy, N={n}", 1, partial(accuracy.same_accuracy, problem=Problem(n, 2, 0.5)))
         yield Task(f"growth, N={n}", 1, partial(rows.growth, n=n))
+    yield Task("exact transport", 1, partial(exact.exact_transport, n=80, dim=2, power=1))
     problem = Problem(16, 2, 0.5)
     yield Task("instruction sets", 1, partial(own.instruction_sets, problem=problem, geomloss=True))
     yield Task("round trip", 1, partial(rows.round_trip, n=8, dim=2, calls=50))

@@ -129,3 +129,21 @@ def pot(problem: Problem, threshold: float, iterations: int = 1000) -> Call:
         return (cross - (own + other) / 2) / 2, (towards - away) / 2
 
     return call
+
+
+def emd2(problem: Problem, power: int) -> Call:
+    """POT's exact W_p^p for the cost |x-y|^p from the points: a matrix of costs in float64, then the network simplex.
+
+    It has no gradient in NumPy. The iterations are enough for the optimum, where the default may stop short of it.
+    """
+    import ot
+
+    x, y = (cloud.astype(np.float64) for cloud in problem.clouds())
+    weights = np.full(problem.n, 1 / problem.n)
+    metric = {1: "euclidean", 2: "sqeuclidean"}[power]
+
+    def call() -> tuple[float, Floats]:
+        value = ot.emd2(weights, weights, ot.dist(x, y, metric=metric), numItermax=100_000_000)
+        return float(value), np.empty(0)
+
+    return call

@@ -5,19 +5,19 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from bench import report_accuracy, report_own
+from bench import report_accuracy, report_exact, report_own
 from bench.markdown import milliseconds, percent, ratio, table
 from bench.rows import Row
 
 _HEAD = """# Performance
 
 `make bench` measures and writes this page, its plots and [performance.json](performance.json); no number is typed by
-hand. All libraries compute the value of the Sinkhorn divergence for C = ½|x-y|², ε = blur², and its gradient in the
-source points, in float32, N points against N: x ~ .7 N(0,I) + .2, y ~ N(0,I). kantor is called from the Python client
-over a Unix socket, round trip included, NumPy arrays in and out; the others in process, on arrays of their own,
-compiled before. Libraries take turns within a row; a time is the median of at least five turns, or of those that a
-minute has room for. Everything ran on the CPU; GPUs are not measured. **A ratio is the other library's time divided by
-kantor's: above 1 kantor is faster.**
+hand. Unless a section says otherwise all libraries compute the value of the Sinkhorn divergence for C = ½|x-y|²,
+ε = blur², and its gradient in the source points, in float32, N points against N: x ~ .7 N(0,I) + .2, y ~ N(0,I). kantor
+is called from the Python client over a Unix socket, round trip included, NumPy arrays in and out; the others in
+process, on arrays of their own, compiled before. Libraries take turns within a row; a time is the median of at least
+five turns, or of those that a minute has room for. Everything ran on the CPU; GPUs are not measured. **A ratio is the
+other library's time divided by kantor's: above 1 kantor is faster.**
 """
 
 # The points between which growth is said in a sentence.
@@ -31,7 +31,11 @@ def text(results: dict[str, Any], plots: list[tuple[str, str]]) -> str:
     """The page. Plots are file names beside it with what they show."""
     rows = results["rows"]
     parts = [_HEAD, _machine(results), _behind(rows), report_accuracy.section(of(rows, "same accuracy"))]
-    parts += [_work(of(rows, "same work")), _trips(of(rows, "round trip"), of(rows, "share"))]
+    parts += [
+        _work(of(rows, "same work")),
+        report_exact.section(of(rows, "exact")),
+        _trips(of(rows, "round trip"), of(rows, "share")),
+    ]
     parts += [_beside(of(rows, "beside")), _growth(of(rows, "growth")), _memory(of(rows, "memory"))]
     parts += [report_own.kernel(of(rows, "kernel")), report_own.scaling(of(rows, "scaling"))]
     parts += [report_own.instruction_sets(of(rows, "instruction sets"))]
@@ -80,6 +84,7 @@ def _behind(rows: list[Row]) -> str:
             if timing["median"] < own:
                 where = f"N={row['n']}, D={row['dim']}"
                 found.append(f"same work, {where}: {ratio(timing['median'] / own)} against {name}")
+    found += report_exact.behind(of(rows, "exact"))
     found += [f"{row['name']} could not be measured: {row['error']}" for row in of(rows, "failed")]
     lines = "\n".join(f"- {line}" for line in found) or "In no row of this run."
     return f"## Where kantor is behind\n\n{lines}\n"
