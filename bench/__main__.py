@@ -156,7 +156,7 @@ def _smoke_tasks() -> Iterator[Task]:
         yield Task(f"same work, N={n}", 1, partial(rows.same_work, n=n, dim=2))
         yield Task(f"same accuracy, N={n}", 1, partial(accuracy.same_accuracy, problem=Problem(n, 2, 0.5)))
         yield Task(f"growth, N={n}", 1, partial(rows.growth, n=n))
-    yield Task("exact transport", 1, partial(exact.exact_transport, n=80, dim=2, power=1))
+    yield Task("exact transport", 1, partial(exact.exact_transport, n=120, dim=2, power=1))
     problem = Problem(16, 2, 0.5)
     yield Task("instruction sets", 1, partial(own.instruction_sets, problem=problem, geomloss=True))
     yield Task("round trip", 1, partial(rows.round_trip, n=8, dim=2, calls=50))

@@ -11,7 +11,7 @@ import (
 // choose picks columns for every row from the plan at potentials f and g, in which P_ij is 2 to the power of (f_i + g_j - C_ij)/ε log₂e + log₂ b_j relative to the
 // mass of the row: those with the largest entries, and some that are drawn in proportion to them, at even steps along the columns from a place that
 // is the row's own. The error is the context's.
-func choose(ctx context.Context, s *single, f, g []float64, demand []int64, total int64, epsilon float64) ([][]int32, error) {
+func choose(ctx context.Context, s *single, f, g []float64, demand []int64, total int64, epsilon float64) ([]picks, error) {
 	by := math.Log2E / epsilon
 	heights := make([]float32, (s.m+tileColumns-1)/tileColumns*tileColumns)
 	for j := range heights {
@@ -20,12 +20,14 @@ func choose(ctx context.Context, s *single, f, g []float64, demand []int64, tota
 			heights[j] = float32(g[j]*by + math.Log2(float64(demand[j])/float64(total)))
 		}
 	}
-	out := make([][]int32, s.n)
+	out := make([]picks, s.n)
 	scale := float32(by / s.scale)
 	blocks := (s.n + groupRows - 1) / groupRows
-	err := parallel.Rows(ctx, blocks, groupRows*s.rowCost(), func(from, to int, gate *parallel.Gate) {
-		scratch := make([]float32, groupRows*tileColumns)
-		choices := make([]choice, groupRows)
+	// Tiles are of some 30 µs, so that small problems have several.
+	err := parallel.Rows(ctx, blocks, 32*groupRows*s.rowCost(), func(from, to int, gate *parallel.Gate) {
+		scratch := newScratch()
+		var choices [groupRows]choice
+		defer scratches.Put(scratch)
 		work := 0
 		for block := from; block < to; block++ {
 			lo, hi := block*groupRows, min(s.n, (block+1)*groupRows)
@@ -38,7 +40,7 @@ func choose(ctx context.Context, s *single, f, g []float64, demand []int64, tota
 						return
 					}
 				}
-				columns := s.estimate(scratch, lo, hi, tile)
+				columns := s.estimate(scratch[:], lo, hi, tile)
 				padded := (columns + vec.Pad - 1) / vec.Pad * vec.Pad
 				for r := range hi - lo {
 					row := scratch[r*tileColumns:][:padded]
@@ -47,26 +49,34 @@ func choose(ctx context.Context, s *single, f, g []float64, demand []int64, tota
 				}
 			}
 			for r := range hi - lo {
-				out[lo+r] = append([]int32(nil), choices[r].columns()...)
+				out[lo+r] = choices[r].picks()
 			}
 		}
 	})
 	return out, err
 }
 
+// picks is the columns of a row.
+type picks struct {
+	count   int
+	columns [likeliest + samples]int32
+}
+
+func (p *picks) all() []int32 { return p.columns[:p.count] }
+
 // choice is the columns of a row so far.
 type choice struct {
-	best   []int32   // those with the largest entries, in descending order
-	values []float32 // those entries
-	least  float32   // of them, 0 while there are not all
-	drawn  []int32
+	values [likeliest]float32 // the largest entries, in descending order, 0 beyond those there are
+	best   [likeliest]int32   // their columns
+	drawn  [samples]int32
+	draws  int
 	mass   float32 // of the columns that were looked at
 	next   float32 // mass at which a column is drawn
 }
 
 func (c *choice) reset(row int) {
 	_, phase := math.Modf(float64(row+1) * (math.Phi - 1))
-	*c = choice{best: c.best[:0], values: c.values[:0], drawn: c.drawn[:0], next: float32(phase) / float32(samples)}
+	*c = choice{next: float32(phase) / samples}
 }
 
 // add looks at the entries of a run of columns.
@@ -74,9 +84,9 @@ func (c *choice) add(row []float32, from int32) {
 	for at := 0; at < len(row); at += vec.Pad {
 		part := row[at : at+vec.Pad]
 		mass := vec.Sum(part)
-		if mass > c.least {
+		if mass > c.values[likeliest-1] {
 			for j, v := range part {
-				if v > c.least {
+				if v > c.values[likeliest-1] {
 					c.insert(v, from+int32(at+j))
 				}
 			}
@@ -90,32 +100,32 @@ func (c *choice) add(row []float32, from int32) {
 
 // insert puts an entry among the largest.
 func (c *choice) insert(v float32, column int32) {
-	if len(c.best) < likeliest {
-		c.best, c.values = append(c.best, column), append(c.values, v)
-	}
-	k := len(c.best) - 1
+	k := likeliest - 1
 	for ; k > 0 && c.values[k-1] < v; k-- {
-		c.best[k], c.values[k] = c.best[k-1], c.values[k-1]
+		c.values[k], c.best[k] = c.values[k-1], c.best[k-1]
 	}
-	c.best[k], c.values[k] = column, v
-	if len(c.best) == likeliest {
-		c.least = c.values[likeliest-1]
-	}
+	c.values[k], c.best[k] = v, column
 }
 
 // draw draws the columns at which the mass passes the next steps.
 func (c *choice) draw(part []float32, from int32) {
 	mass := c.mass
 	for j, v := range part {
-		if mass += v; mass > c.next {
-			c.drawn = append(c.drawn, from+int32(j))
-			c.next += 1 / float32(samples) * float32(1+int(min(4, mass-c.next)*float32(samples)))
-			if c.next > 4 { // the row has far more mass than it should
-				c.next = float32(math.Inf(1))
-			}
+		// Columns that pad have no mass, but rounding may leave the next step behind it.
+		if mass += v; v > 0 && mass > c.next && c.draws < samples {
+			c.drawn[c.draws] = from + int32(j)
+			c.draws++
+			c.next += float32(1+int(min(samples, (mass-c.next)*samples))) / samples
 		}
 	}
 }
 
-// columns are all that were chosen.
-func (c *choice) columns() []int32 { return append(c.best, c.drawn...) }
+// picks is all that was chosen.
+func (c *choice) picks() (p picks) {
+	for p.count < likeliest && c.values[p.count] > 0 {
+		p.columns[p.count] = c.best[p.count]
+		p.count++
+	}
+	p.count += copy(p.columns[p.count:], c.drawn[:c.draws])
+	return p
+}

@@ -28,8 +28,8 @@ func solved(t fataler, p Problem) *Solution {
 	if !(s.Lower <= s.Value && s.Value <= s.Upper) {
 		t.Fatalf("value %v outside [%v,%v]", s.Value, s.Lower, s.Upper)
 	}
-	// The interval is as wide as rounding alone makes it: that of a cost for every dimension, and of weights and potentials relative to the largest cost.
-	if most := 64*unit*p.largest()*p.A.Mass + 4*p.costError()*s.Value; s.Upper-s.Lower > most+1e-290 {
+	// The interval is as wide as rounding alone makes it, which is relative to the largest cost where a column is tight with a point that is far away.
+	if most := (64*unit+4*p.costError())*p.largest()*p.A.Mass + 1e-290; s.Upper-s.Lower > most {
 		t.Fatalf("interval [%v,%v] is %v wide, want at most %v; %s", s.Lower, s.Upper, s.Upper-s.Lower, most, s.Strategy)
 	}
 	return s

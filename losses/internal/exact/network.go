@@ -34,7 +34,7 @@ type network struct {
 }
 
 // dense is the most pairs of which all are on the list from the beginning.
-const dense = 64 * 64
+const dense = 96 * 96
 
 func newNetwork(p Problem, m *masses) *network {
 	n := &network{problem: p, masses: m, costError: p.costError()}

@@ -16,8 +16,9 @@ type prices struct {
 }
 
 const (
-	// priceGroups is how many ranges of rows are priced at once, each with columns of its own.
-	priceGroups = 16
+	// mostGroups is the most ranges of rows that are priced at once, each with columns of its own; they have some pairs at least.
+	mostGroups = 16
+	groupPairs = 1 << 14
 	// mostNew is the most arcs that a row gets in a round.
 	mostNew = 6
 )
@@ -28,7 +29,7 @@ func (n *network) price(ctx context.Context, f, g []float64, tolerance float64) 
 		return n.priceList(f, g), nil
 	}
 	g32, mostG := n.narrow(g)
-	groups := min(priceGroups, n.n)
+	groups := max(1, min(mostGroups, n.n, n.n*n.m/groupPairs))
 	found := make([]prices, groups)
 	err := parallel.Rows(ctx, groups, parallel.TileCost, func(group, _ int, gate *parallel.Gate) {
 		p := &pricer{network: n, f: f, g: g, g32: g32, tolerance: tolerance, mostG: mostG, out: &found[group]}
@@ -104,7 +105,8 @@ type candidate struct {
 // run prices the rows lo..end, unless the gate closes.
 func (p *pricer) run(lo, end int, gate *parallel.Gate) {
 	s := p.single
-	scratch := make([]float32, groupRows*tileColumns)
+	scratch := newScratch()
+	defer scratches.Put(scratch)
 	for work := 0; lo < end; lo += groupRows {
 		hi := min(end, lo+groupRows)
 		for r := range hi - lo {
@@ -116,7 +118,7 @@ func (p *pricer) run(lo, end int, gate *parallel.Gate) {
 					return
 				}
 			}
-			columns := s.estimate(scratch, lo, hi, tile)
+			columns := s.estimate(scratch[:], lo, hi, tile)
 			for r := range hi - lo {
 				p.row(&p.rows[r], tile*tileColumns, scratch[r*tileColumns:][:columns])
 			}

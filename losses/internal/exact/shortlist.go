@@ -92,28 +92,28 @@ func (n *network) moveBack(f, g, v []float64) {
 }
 
 // joined is the pairs of rows with their columns and of columns with their rows, each once, by row.
-func joined(rows, columns [][]int32) [][2]int32 {
+func joined(rows, columns []picks) [][2]int32 {
 	start := make([]int32, len(rows)+1)
 	total := 0
-	for i, js := range rows {
-		start[i+1] += int32(len(js))
-		total += len(js)
+	for i := range rows {
+		start[i+1] += int32(rows[i].count)
+		total += rows[i].count
 	}
-	for _, is := range columns {
-		for _, i := range is {
+	for j := range columns {
+		for _, i := range columns[j].all() {
 			start[i+1]++
 		}
-		total += len(is)
+		total += columns[j].count
 	}
 	for i := range rows {
 		start[i+1] += start[i]
 	}
 	all, at := make([]int32, total), append([]int32(nil), start...)
-	for i, js := range rows {
-		at[i] += int32(copy(all[at[i]:], js))
+	for i := range rows {
+		at[i] += int32(copy(all[at[i]:], rows[i].all()))
 	}
-	for j, is := range columns {
-		for _, i := range is {
+	for j := range columns {
+		for _, i := range columns[j].all() {
 			all[at[i]] = int32(j)
 			at[i]++
 		}

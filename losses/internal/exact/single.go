@@ -2,6 +2,7 @@ package exact
 
 import (
 	"math"
+	"sync"
 
 	"kantor/losses"
 	"kantor/losses/internal/vec"
@@ -57,6 +58,13 @@ func newSingle(cost vec.Cost, a, b *losses.Cloud, center []float64, exponent int
 		s.mostY = max(s.mostY, s.ry[j])
 	}
 	return s
+}
+
+// scratches are for the estimates of a group of rows and a tile.
+var scratches = sync.Pool{New: func() any { return new([groupRows * tileColumns]float32) }}
+
+func newScratch() *[groupRows * tileColumns]float32 {
+	return scratches.Get().(*[groupRows * tileColumns]float32)
 }
 
 // estimate writes the costs of the rows lo..hi to the columns of a tile, in rows of tileColumns, and returns how many columns count.
