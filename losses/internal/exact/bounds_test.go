@@ -139,3 +139,29 @@ func TestIntervalsContainTheOptimumOfOnePoint(t *testing.T) {
 		checkContained(t, "one point", solved(t, p), want.Quo(want, mass))
 	}
 }
+
+// Sums of equal terms round the same way again and again: what a cost is off by comes near its bound, which the lower end has to allow for as well as the upper.
+func TestIntervalsContainCostsThatRoundOneWay(t *testing.T) {
+	r := losstest.Random(15)
+	above, below := 0, 0
+	for range 60 {
+		const d = 3000
+		x, y := make([]float64, d), make([]float64, d)
+		diff := 1 + r.Float64()
+		for k := range y {
+			y[k] = diff
+		}
+		p := Problem{Cost: vec.Cost(r.IntN(2)), A: cloud(x, d, []float64{1}), B: cloud(y, d, []float64{1})}
+		s, want := solved(t, p), p.bigCost(0, 0)
+		checkContained(t, "one way", s, want)
+		exact, _ := want.Float64()
+		if off := (s.Value - exact) / exact; off > 16*unit {
+			above++
+		} else if off < -16*unit {
+			below++
+		}
+	}
+	if above == 0 || below == 0 {
+		t.Errorf("%d values are more than 16 roundings above the optimum, %d below, want some of both", above, below)
+	}
+}

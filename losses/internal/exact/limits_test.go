@@ -54,6 +54,28 @@ func TestCancelledSolvesStop(t *testing.T) {
 	}
 }
 
+// The simplex looks at its context between pivots.
+func TestCancelledPivotsStop(t *testing.T) {
+	pivots := func(looks int) (int, error) {
+		r := losstest.Random(24)
+		p := Problem{Cost: vec.Distance, A: cloud(normal(r, 900, 2, 0.7, 0.2), 2, nil), B: cloud(normal(r, 900, 2, 1, 0), 2, nil)}
+		n := newNetwork(p, newMasses(p.A, p.B))
+		n.scale()
+		if err := n.begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		err := parallel.Do(&countdown{context.Background(), looks}, func(gate *parallel.Gate) { n.simplex.run(gate) })
+		return n.simplex.pivots, err
+	}
+	all, err := pivots(1 << 30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if some, err := pivots(2); !errors.Is(err, context.Canceled) || some == 0 || some > all/2 {
+		t.Errorf("%d of %d pivots with a context that ends soon, and %v", some, all, err)
+	}
+}
+
 // Without any room for pairs the same problem has the same optimum, and what it allocates grows with the points, not with the pairs.
 func TestMemoryGrowsWithPoints(t *testing.T) {
 	allocated := func(n int) (float64, float64) {

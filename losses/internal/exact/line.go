@@ -57,7 +57,7 @@ func (p Problem) merge(out *Solution, m *masses, xs, ys []int32, gate *parallel.
 		}
 		// The point that is used up gives way to the next on its side.
 		switch {
-		case a+1 < len(xs) && (left == 0 || b+1 == len(ys)):
+		case a+1 < len(xs) && left == 0:
 			a++
 			i = xs[a]
 			left = m.a[i]

@@ -22,6 +22,7 @@ type simplex struct {
 
 const (
 	repriced = 2048 // pivots between which rounding may add up in prices
+	nodeCost = 16   // of a node that a pivot looks at, in units of [parallel.TileCost]
 	// resolved is the least reduced cost that is told from rounding, as a part of the largest price.
 	resolved = 64 * unit
 )
@@ -50,7 +51,7 @@ func (s *simplex) run(gate *parallel.Gate) bool {
 		work += end - s.at
 		if best >= 0 {
 			a := s.arcs[s.at+best]
-			work += 8 * s.pivot(a.row, a.column, a.cost)
+			work += nodeCost * s.pivot(a.row, a.column, a.cost)
 			quiet = 0
 		}
 		if s.at = end; end == len(s.arcs) {
