@@ -114,7 +114,8 @@ func (n *network) begin(ctx context.Context) (err error) {
 	var f, g, reduced []float64
 	if n.listed = n.n*n.m <= dense; n.listed {
 		f, g, reduced = n.all()
-		n.premium = 4 * slices.Max(reduced)
+		_, most := extent(reduced)
+		n.premium = 4 * most
 	} else if f, g, reduced, err = n.short(ctx); err != nil {
 		return err
 	}
@@ -164,7 +165,7 @@ func ascending(x []float64) []int32 {
 	if len(x) == 0 {
 		return order
 	}
-	low, high := slices.Min(x), slices.Max(x)
+	low, high := extent(x)
 	by := 0.0
 	if high > low {
 		by = (buckets - 1) / (high - low)
@@ -183,6 +184,20 @@ func ascending(x []float64) []int32 {
 		start[b]++
 	}
 	return order
+}
+
+// extent is the least and the largest of some numbers.
+func extent(x []float64) (low, high float64) {
+	low, high = x[0], x[0]
+	for _, v := range x {
+		if v < low {
+			low = v
+		}
+		if v > high {
+			high = v
+		}
+	}
+	return low, high
 }
 
 // solve alternates between the simplex over the list and a look at all pairs, until that finds none that should be on it.
