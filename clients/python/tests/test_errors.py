@@ -15,7 +15,7 @@ import pytest
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 import kantor
-from kantor import _errors
+from kantor import _errors, _transport
 from kantor.v1 import loss_service_pb2
 
 Answer = Callable[[Any, grpc.ServicerContext], bytes]
@@ -160,3 +160,27 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
     drawn = re.findall(r"── (\w+)", str(_errors.__doc__))
     classes = [c for c in vars(_errors).values() if isinstance(c, type) and issubclass(c, kantor.KantorError)]
     assert sorted(drawn) == sorted(c.__name__ for c in classes if c is not kantor.KantorError)
+
+
+class Reset(grpc.RpcError):
+    """What a call raises that the server resets."""
+
+    def trailing_metadata(self) -> tuple[Any, ...]:
+        return ()
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.CANCELLED
+
+    def details(self) -> str:
+        return "Stream removed"
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error"), [(0.0, kantor.DeadlineError), (60.0, kantor.CancelledError), (None, kantor.CancelledError)]
+)
+def test_a_deadline_that_the_server_notices_first_is_one(timeout: float | None, error: type[Exception]) -> None:
+    def reset(request: object, timeout: float | None) -> None:
+        raise Reset
+
+    with pytest.raises(error):
+        _transport._call(reset, None, timeout)

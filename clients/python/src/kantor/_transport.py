@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import grpc
 
-from kantor._errors import DeadlineError, UnavailableError
+from kantor._errors import CancelledError, DeadlineError, UnavailableError
 from kantor._status import from_rpc
 from kantor.v1 import info_service_pb2, loss_service_pb2
 
@@ -21,6 +21,9 @@ MESSAGE_BYTES = 128 << 20  # the server's limit, in either direction
 # Seconds before the second, third, ... try of a call that found the server unavailable: a restart takes about this
 # long.
 _BACKOFF = (0.05, 0.2, 0.8, 2.0)
+
+# Seconds that two clocks, and what wakes up by them, may be apart.
+_CLOCKS = 0.01
 
 _OPTIONS = [
     ("grpc.max_send_message_length", MESSAGE_BYTES),
@@ -111,10 +114,15 @@ class Transport:
 
 
 def _call(method: Any, request: Any, timeout: float | None) -> Any:
+    start = time.monotonic()
     try:
         return method(request, timeout=timeout)
     except grpc.RpcError as error:
-        raise from_rpc(error) from None
+        failure, spent = from_rpc(error), time.monotonic() - start
+        # The server has the deadline too. Where its clock comes first it resets the call, which reads so here.
+        if isinstance(failure, CancelledError) and timeout is not None and spent > timeout - _CLOCKS:
+            failure = DeadlineError("DEADLINE_EXCEEDED", f"no result within {timeout:g} s")
+        raise failure from None
 
 
 def _is_local(address: str) -> bool:
