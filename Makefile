@@ -10,7 +10,7 @@ CLIENT := clients/python
 VAE := examples/vae
 
 .DEFAULT_GOAL := help
-.PHONY: help build example test test-system lint bench bench-full bench-report generate checkgenerate baseline lock clean needs needs-test
+.PHONY: help build wheels example test test-system lint bench bench-full bench-report generate checkgenerate baseline lock clean needs needs-test
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ needs-test:
 
 build: needs ## Build bin/kantor
 	go build -o bin/kantor ./cmd/kantor
+
+wheels: needs .venv/protoc.stamp ## Build the Python client with the server inside for Linux and macOS, x86-64 and arm64, into out/wheels
+	@tools/wheels.sh out/wheels linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 
 example: build $(VAE)/.venv/base.stamp ## Train the VAE of examples/vae with KL and with transport, half a minute of training after installation; leaves out/vae.png
 	@$(VAE)/run.sh

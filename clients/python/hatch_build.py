@@ -1,0 +1,105 @@
+"""Puts the server's binary into the wheel: hatchling runs this when it builds one, for `pip install` and `make wheels`.
+
+An editable installation gets none: it uses bin/kantor of its checkout.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+# A wheel's platforms by what Go calls them. Without cgo Go links no libc: the binary makes its system calls itself, so
+# that it needs neither the glibc 2.17 nor the musl 1.1 that the tags of Linux ask for at the least, only Linux 3.2,
+# which is older than either. Go 1.26 links programs for macOS 12 and later.
+_PLATFORMS = {
+    ("linux", "amd64"): "manylinux_2_17_x86_64.musllinux_1_1_x86_64",
+    ("linux", "arm64"): "manylinux_2_17_aarch64.musllinux_1_1_aarch64",
+    ("darwin", "amd64"): "macosx_12_0_x86_64",
+    ("darwin", "arm64"): "macosx_12_0_arm64",
+}
+_ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+_GO_WANTED = "Go 1.26 or newer on PATH (https://go.dev/dl)"
+
+
+class ServerHook(BuildHookInterface):  # type: ignore[misc] # hatchling is there only while a wheel is built
+    """Builds the Go binary, and says in words what keeps it from that."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Adds the binary and the tag to a wheel; refuses a source distribution."""
+        if self.target_name == "sdist":
+            self.app.abort(
+                "kantor has no source distribution: the server that goes into the wheel is built from the Go code of "
+                "the whole repository. Build wheels in a checkout, with `make wheels` or `uv build --wheel`."
+            )
+        if version == "editable":
+            return
+        system, architecture = self._target()
+        self._directory = tempfile.mkdtemp(prefix="kantor-wheel-")
+        binary = Path(self._directory, "kantor")
+        self._build(system, architecture, binary)
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{_PLATFORMS[system, architecture]}"
+        build_data["force_include"][str(binary)] = "kantor/_bin/kantor"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Removes the binary, which the wheel has a copy of."""
+        if version != "editable":
+            shutil.rmtree(self._directory)
+
+    def _target(self) -> tuple[str, str]:
+        """Which platform: $GOOS and $GOARCH, as for Go itself, else the one of this Python."""
+        system = os.environ.get("GOOS") or sys.platform
+        machine = platform.machine().lower()
+        architecture = os.environ.get("GOARCH") or _ARCHITECTURES.get(machine, machine)
+        if (system, architecture) not in _PLATFORMS:
+            wanted = ", ".join("/".join(target) for target in _PLATFORMS)
+            self.app.abort(
+                f"kantor has no wheel for {system}/{architecture}, want one of {wanted}. Elsewhere the client works with "
+                "the address of a server, from an editable installation: pip install -e clients/python"
+            )
+        return system, architecture
+
+    def _build(self, system: str, architecture: str, binary: Path) -> None:
+        root = Path(self.root).parents[1]
+        if not (root / "cmd" / "kantor" / "main.go").is_file():
+            self.app.abort(f"a wheel of kantor is built in a checkout of the whole repository: {root} has no cmd/kantor")
+        if shutil.which("go") is None:
+            self.app.abort(f"kantor's wheel contains its server, and to build that wants {_GO_WANTED}; there is no go")
+        # Any Go since 1.21 fetches the toolchain that go.mod names, unless GOTOOLCHAIN forbids it; then this fails.
+        module = subprocess.run(["go", "list", "-m"], cwd=root, capture_output=True, text=True, check=False)
+        if module.returncode != 0:
+            self.app.abort(
+                f"kantor's wheel contains its server, and to build that wants {_GO_WANTED}, or one since 1.21 that may "
+                f"fetch it (GOTOOLCHAIN=auto); this one says: {module.stderr.strip()}"
+            )
+        # The oldest processors of each architecture, whatever the environment says: faster kernels are chosen at start.
+        environment = {"GOOS": system, "GOARCH": architecture, "CGO_ENABLED": "0", "GOAMD64": "v1", "GOARM64": "v8.0"}
+        flags = ["-trimpath", "-buildvcs=false", f"-ldflags=-s -w -X main.version={self._version(root)}"]
+        go = subprocess.run(
+            ["go", "build", *flags, "-o", str(binary), "./cmd/kantor"],
+            cwd=root,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if go.returncode != 0:
+            self.app.abort(f"go could not build kantor's server:\n{go.stderr.strip()}")
+
+    def _version(self, root: Path) -> str:
+        """The package's, which the client compares, and the commit where git tells it: v0.1.0+1a2b3c4d5e6f."""
+        version = f"v{self.metadata.version}"
+        if shutil.which("git") is None:
+            return version
+        describe = ["git", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=.dirty"]
+        git = subprocess.run(describe, cwd=root, capture_output=True, text=True, check=False)
+        return f"{version}+{git.stdout.strip()}" if git.returncode == 0 else version
