@@ -125,41 +125,53 @@ def test_a_binary_that_cannot_run_is_named(tmp_path: Path) -> None:
 
 
 def test_a_binary_that_is_named_and_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(kantor.ServerNotFoundError, match=f"binary={tmp_path}/none is no executable file"):
+    with pytest.raises(kantor.ServerNotFoundError, match=f"binary={tmp_path}/none does not exist"):
         kantor.Client(binary=tmp_path / "none")
     monkeypatch.setenv("KANTOR_BINARY", str(tmp_path))
-    with pytest.raises(kantor.ServerNotFoundError, match="KANTOR_BINARY="):
+    with pytest.raises(kantor.ServerNotFoundError, match=f"KANTOR_BINARY={tmp_path} is no executable file"):
         kantor.Client()
 
 
-def test_without_any_binary_it_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(_server, "__file__", str(tmp_path / "kantor" / "_server.py"))
-    with pytest.raises(kantor.ServerNotFoundError, match=r"make build.*KANTOR_BINARY.*KANTOR_ADDRESS"):
-        kantor.Client()
-
-
-def test_where_a_binary_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def program(path: Path) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("#!/bin/sh\n")
-        path.chmod(0o755)
-        return path
-
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout that the package is installed from, without any binary; PATH is its folder `path`."""
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
-    package = tmp_path / "clients" / "python" / "src" / "kantor"
-    monkeypatch.setattr(_server, "__file__", str(package / "_server.py"))
+    monkeypatch.setattr(_server, "__file__", str(tmp_path / "clients" / "python" / "src" / "kantor" / "_server.py"))
     (tmp_path / "go.mod").touch()
-    checkout = program(tmp_path / "bin" / "kantor")
-    assert _server.find_binary() == checkout
-    on_path = program(tmp_path / "path" / "kantor")
+    return tmp_path
+
+
+def program(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_without_any_binary_it_says_where_it_looked_and_how_to_get_one(checkout: Path) -> None:
+    program(checkout / "bin" / "kantor").chmod(0o644)
+    with pytest.raises(kantor.ServerNotFoundError, match=r"make build.*KANTOR_BINARY.*KANTOR_ADDRESS") as caught:
+        kantor.Client()
+    looked = (
+        "KANTOR_BINARY is not set; "
+        f"the wheel's {checkout}/clients/python/src/kantor/_bin/kantor does not exist; "
+        f"the checkout's {checkout}/bin/kantor is no executable file; "
+        "PATH has no kantor. "
+    )
+    assert looked in str(caught.value)
+
+
+def test_where_a_binary_is_looked_for(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_path = program(checkout / "path" / "kantor")
     assert _server.find_binary() == on_path
-    packaged = program(package / "bin" / "kantor")
+    built = program(checkout / "bin" / "kantor")
+    assert _server.find_binary() == built
+    packaged = program(checkout / "clients" / "python" / "src" / "kantor" / "_bin" / "kantor")
     assert _server.find_binary() == packaged
-    environment = program(tmp_path / "environment")
+    environment = program(checkout / "environment")
     monkeypatch.setenv("KANTOR_BINARY", str(environment))
     assert _server.find_binary() == environment
-    assert _server.find_binary(checkout) == checkout
+    assert _server.find_binary(built) == built
 
 
 def test_an_address_is_the_arguments_or_the_environments(

@@ -29,8 +29,8 @@ class Client:
         address: of a running server: `host:port` or `unix:/path`. None: that in $KANTOR_ADDRESS; without it the client
             starts a server of its own on a private Unix socket, which ends with the client, or with the process however
             that ends.
-        binary: the server to start. None: that in $KANTOR_BINARY, in the package, on PATH or in the checkout that the
-            package is installed from.
+        binary: the server to start. None: that in $KANTOR_BINARY, in the wheel, in the checkout that the package is
+            installed from or on PATH.
         timeout: seconds that a call may take, repetitions included; None: no limit.
 
     Raises:

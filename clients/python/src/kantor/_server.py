@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from kantor._errors import ServerNotFoundError, ServerStartError
@@ -20,36 +21,66 @@ _LOG_LINES = 1000
 _SOCKET_PATH_BYTES = 100  # the kernel takes 108 on Linux, 104 on macOS
 
 
-def find_binary(binary: str | os.PathLike[str] | None = None) -> Path:
-    """Returns the server's binary.
+@dataclass(frozen=True)
+class Place:
+    """Where a server's binary may be.
 
-    That is the argument's, $KANTOR_BINARY's, the package's, PATH's, or that of the checkout which the package is in.
+    Attributes:
+        path: of the binary; None: the place has none.
+        source: how the place is called: `KANTOR_BINARY=`.
+        fault: why what is there cannot be used; empty: it can be.
+    """
+
+    path: Path | None
+    source: str
+    fault: str
+
+    def __str__(self) -> str:
+        return f"{self.source}{'' if self.path is None else self.path} {self.fault}".rstrip()
+
+
+def places() -> list[Place]:
+    """Returns the places that are looked at, in their order: $KANTOR_BINARY, the wheel, the checkout, PATH."""
+    named = os.environ.get("KANTOR_BINARY")
+    here = Path(__file__).resolve()
+    found = [
+        _place(named, "KANTOR_BINARY=") if named else Place(None, "KANTOR_BINARY", "is not set"),
+        _place(here.parent / "_bin" / "kantor", "the wheel's "),
+    ]
+    if len(here.parents) > 4 and (here.parents[4] / "go.mod").is_file():
+        found.append(_place(here.parents[4] / "bin" / "kantor", "the checkout's "))
+    on_path = shutil.which("kantor")
+    found.append(_place(on_path, "PATH's ") if on_path else Place(None, "PATH", "has no kantor"))
+    return found
+
+
+def find_binary(binary: str | os.PathLike[str] | None = None) -> Path:
+    """Returns the server's binary: the argument's, or that of the first place that has one.
 
     Raises:
-        ServerNotFoundError: if there is none, or the one that was named is not there.
+        ServerNotFoundError: if there is none, or the one that was named cannot be used.
     """
-    for named, source in ((binary, "binary="), (os.environ.get("KANTOR_BINARY"), "KANTOR_BINARY=")):
-        if named:
-            if not _is_executable(named):
-                raise ServerNotFoundError(f"{source}{os.fspath(named)} is no executable file")
-            return Path(named)
-    here = Path(__file__).resolve()
-    on_path = shutil.which("kantor")
-    candidates = [here.parent / "bin" / "kantor", *([Path(on_path)] if on_path else [])]
-    if len(here.parents) > 4 and (here.parents[4] / "go.mod").is_file():
-        candidates.append(here.parents[4] / "bin" / "kantor")
-    for candidate in candidates:
-        if _is_executable(candidate):
-            return candidate
+    looked = [_place(binary, "binary=")] if binary else places()
+    if looked[0].path is not None and looked[0].fault:
+        raise ServerNotFoundError(str(looked[0]))
+    for place in looked:
+        if place.path is not None and not place.fault:
+            return place.path
     raise ServerNotFoundError(
-        "no address was given and there is no kantor server to start: build one with `make build` in a checkout of "
-        "kantor and put bin/kantor on PATH or its path into KANTOR_BINARY, or give the address of a running one as "
-        "Client(address) or in KANTOR_ADDRESS"
+        f"no address was given and there is no kantor server to start: {'; '.join(map(str, looked))}. Install a wheel "
+        "of kantor, which has one, or build one with `make build` in a checkout of kantor and put its path into "
+        "KANTOR_BINARY, or give the address of a running one as Client(address) or in KANTOR_ADDRESS"
     )
 
 
-def _is_executable(path: str | os.PathLike[str]) -> bool:
-    return Path(path).is_file() and os.access(path, os.X_OK)
+def _place(path: str | os.PathLike[str], source: str) -> Place:
+    if not Path(path).exists():
+        fault = "does not exist"
+    elif not Path(path).is_file() or not os.access(path, os.X_OK):
+        fault = "is no executable file"
+    else:
+        fault = ""
+    return Place(Path(path), source, fault)
 
 
 class Server:
