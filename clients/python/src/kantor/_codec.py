@@ -31,6 +31,7 @@ from kantor._results import (
     TermWarning,
     Timing,
 )
+from kantor._version import tell_mismatch
 from kantor.v1 import info_service_pb2, input_pb2, loss_pb2, loss_service_pb2, tensor_pb2
 
 if TYPE_CHECKING:
@@ -262,6 +263,7 @@ def _read_field(message: Any, field: _Field) -> Any:
 
 def evaluation(response: loss_service_pb2.EvaluateResponse) -> Evaluation:
     """Returns a response in numpy's terms."""
+    tell_mismatch(response.build.version)
     return Evaluation(
         value=response.value,
         terms={term.name: _term_result(term) for term in response.terms},
@@ -306,4 +308,5 @@ def _seconds(duration: Any) -> float:
 
 def server_info(response: info_service_pb2.GetServerInfoResponse) -> ServerInfo:
     """Returns what a server says of itself."""
+    tell_mismatch(response.build.version)
     return _read(ServerInfo, response)
