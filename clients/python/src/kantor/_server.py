@@ -91,7 +91,7 @@ class Server:
 
     def __init__(self, binary: Path) -> None:
         self._pid = os.getpid()
-        self._directory = _private_directory()
+        self._directory = private_directory()
         self._socket = str(Path(self._directory, "kantor.sock"))
         self.address = f"unix:{self._socket}"
         self._log: collections.deque[str] = collections.deque(maxlen=_LOG_LINES)
@@ -153,7 +153,7 @@ class Server:
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def _private_directory() -> str:
+def private_directory() -> str:
     """Makes a directory that only this user may enter (mode 0700), with a name short enough for a socket in it."""
     directory = tempfile.mkdtemp(prefix="kantor-")
     if len(os.fsencode(directory)) + len("/kantor.sock") > _SOCKET_PATH_BYTES:

@@ -79,7 +79,7 @@ class Transport:
     """
 
     def __init__(self, address: str) -> None:
-        options = [*_OPTIONS, ("grpc.enable_http_proxy", 0)] if _is_local(address) else _OPTIONS
+        options = [*_OPTIONS, ("grpc.enable_http_proxy", 0)] if is_local(address) else _OPTIONS
         self._channel = grpc.insecure_channel(address, options=options)
         self._evaluate = self._unary("LossService/Evaluate", loss_service_pb2.EvaluateResponse)
         self._info = self._unary("InfoService/GetServerInfo", info_service_pb2.GetServerInfoResponse)
@@ -125,7 +125,7 @@ def _call(method: Any, request: Any, timeout: float | None) -> Any:
         raise failure from None
 
 
-def _is_local(address: str) -> bool:
+def is_local(address: str) -> bool:
     """Whether an address is of this machine, where a proxy named in the environment can only break it."""
     host = address.removeprefix("dns:").lstrip("/")
     return host.startswith(("unix:", "localhost:", "127.", "[::1]"))
