@@ -45,7 +45,11 @@ class ServerHook(BuildHookInterface):  # type: ignore[misc] # hatchling is there
         system, architecture = self._target()
         self._directory = tempfile.mkdtemp(prefix="kantor-wheel-")
         binary = Path(self._directory, "kantor")
-        self._build(system, architecture, binary)
+        try:
+            self._build(system, architecture, binary)
+        except BaseException:  # an abort is an exit
+            self.finalize(version, build_data, "")
+            raise
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{_PLATFORMS[system, architecture]}"
         build_data["force_include"][str(binary)] = "kantor/_bin/kantor"
@@ -63,15 +67,17 @@ class ServerHook(BuildHookInterface):  # type: ignore[misc] # hatchling is there
         if (system, architecture) not in _PLATFORMS:
             wanted = ", ".join("/".join(target) for target in _PLATFORMS)
             self.app.abort(
-                f"kantor has no wheel for {system}/{architecture}, want one of {wanted}. Elsewhere the client works with "
-                "the address of a server, from an editable installation: pip install -e clients/python"
+                f"kantor has no wheel for {system}/{architecture}, want one of {wanted}. Elsewhere the client works "
+                "with the address of a server, from an editable installation: pip install -e clients/python"
             )
         return system, architecture
 
     def _build(self, system: str, architecture: str, binary: Path) -> None:
         root = Path(self.root).parents[1]
         if not (root / "cmd" / "kantor" / "main.go").is_file():
-            self.app.abort(f"a wheel of kantor is built in a checkout of the whole repository: {root} has no cmd/kantor")
+            self.app.abort(
+                f"a wheel of kantor is built in a checkout of the whole repository: {root} has no cmd/kantor"
+            )
         if shutil.which("go") is None:
             self.app.abort(f"kantor's wheel contains its server, and to build that wants {_GO_WANTED}; there is no go")
         # Any Go since 1.21 fetches the toolchain that go.mod names, unless GOTOOLCHAIN forbids it; then this fails.

@@ -12,13 +12,22 @@ import pytest
 from conftest import ROOT
 
 
+def first_block(readme: str) -> str:
+    """Returns the first lines of Python in a page."""
+    block = re.search(r"^```python\n(.*?)^```", (ROOT / readme).read_text(), re.DOTALL | re.MULTILINE)
+    assert block is not None
+    return block[1]
+
+
 @pytest.mark.parametrize("readme", ["README.md", "clients/python/README.md"])
 def test_the_first_python_block_runs(readme: str, tmp_path: Path) -> None:
     """In an empty folder: the server is bin/kantor of the checkout that the package is installed from."""
-    block = re.search(r"^```python\n(.*?)^```", (ROOT / readme).read_text(), re.DOTALL | re.MULTILINE)
-    assert block is not None
     out = subprocess.run(
-        [sys.executable, "-W", "error", "-c", block[1]], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", "-c", first_block(readme)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert out.returncode == 0, out.stderr
     assert "Interval(lower=" in out.stdout
