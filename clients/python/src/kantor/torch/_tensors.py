@@ -1,0 +1,76 @@
+"""Between tensors and arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+
+from kantor._errors import InvalidArgumentError
+from kantor._inputs import ConeCriticState, Gaussian, Input, Measure, Prior
+
+# What an input can have gradients in.
+_DIFFERENTIABLE = ("points", "weights", "mean", "log_variance", "covariance")
+
+# What the wire has for a number format. float32 holds every number of the half formats.
+_WIRE = {
+    torch.float16: torch.float32,
+    torch.bfloat16: torch.float32,
+    torch.float32: torch.float32,
+    torch.float64: torch.float64,
+}
+
+
+def widest(tensors: Iterable[torch.Tensor]) -> torch.dtype:
+    """Returns the number format of a value: float64 if a tensor is, or if there is none; else float32."""
+    formats = {tensor.dtype for tensor in tensors}
+    return torch.float32 if formats and torch.float64 not in formats else torch.float64
+
+
+def differentiable(inputs: Mapping[str, Input]) -> dict[str, torch.Tensor]:
+    """Returns the tensors among the inputs by `input.field` that can have a gradient."""
+    measured = {name: Measure(value) if isinstance(value, torch.Tensor) else value for name, value in inputs.items()}
+    return {
+        f"{name}.{field}": getattr(value, field)
+        for name, value in measured.items()
+        if isinstance(value, Measure | Gaussian)
+        for field in _DIFFERENTIABLE
+        if isinstance(getattr(value, field, None), torch.Tensor)
+    }
+
+
+def with_arrays(value: Input, name: str) -> Input:
+    """Returns an input with arrays for tensors.
+
+    Raises:
+        InvalidArgumentError: a tensor cannot be sent, and which.
+    """
+    path = f'inputs["{name}"]'
+    if isinstance(value, torch.Tensor):
+        return _array(value, f"{path}.points")
+    if not isinstance(value, Measure | Gaussian | Prior | ConeCriticState):
+        return value
+    tensors = {field.name: getattr(value, field.name) for field in fields(value)}
+    tensors = {field: tensor for field, tensor in tensors.items() if isinstance(tensor, torch.Tensor)}
+    for field, tensor in tensors.items():
+        if isinstance(value, Prior | ConeCriticState) and tensor.requires_grad:
+            raise InvalidArgumentError(f"{path}.{field}", "has no gradient: want a tensor without, as after .detach()")
+    return replace(value, **{field: _array(tensor, f"{path}.{field}") for field, tensor in tensors.items()})
+
+
+def _array(value: torch.Tensor, path: str) -> Any:
+    if torch._C._functorch.is_functorch_wrapped_tensor(value):
+        reason = (
+            "is inside torch.func (vmap, grad, jvp), which kantor does not support: "
+            "want plain tensors, several problems as [B, N, D], and .backward() or torch.autograd.grad"
+        )
+        raise InvalidArgumentError(path, reason)
+    if path.endswith(".sizes"):
+        return value.detach().cpu().numpy()
+    if value.dtype not in _WIRE:
+        reason = f"is {value.dtype}, want torch.float32, torch.float64, or a half format: use .float() before"
+        raise InvalidArgumentError(path, reason)
+    # Halves travel from the device as they are.
+    return value.detach().cpu().to(_WIRE[value.dtype]).numpy()
