@@ -8,7 +8,8 @@
         result = client.evaluate(kantor.Sinkhorn(blur=0.5), source=x, target=y, gradients=["source.points"])
     result.value, result.terms["sinkhorn"].interval, result.gradients["source.points"]
 
-`kantor.torch`, imported by itself, makes the same call differentiable. Importing `kantor` imports nothing else until a
+`kantor.torch`, imported by itself, makes the same call differentiable, and `kantor.schedules` has numbers for it that
+change from step to step. Importing `kantor` imports nothing else until a
 name is used.
 """
 
@@ -16,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kantor import schedules as schedules
     from kantor._client import Client
     from kantor._errors import (
         CallError,
@@ -124,6 +126,8 @@ _MODULES = ("_errors", "_inputs", "_objective", "_terms", "_results", "_stream",
 if not TYPE_CHECKING:  # a type checker that saw it would accept any name
 
     def __getattr__(name):
+        if name == "schedules":
+            return import_module("kantor.schedules")
         if name in __all__:
             for module in _MODULES:
                 value = vars(import_module(f"kantor.{module}")).get(name)
