@@ -14,7 +14,7 @@ from kantor._objective import Terms, terms_of
 from kantor._results import Evaluation
 from kantor._stream import Stream
 from kantor.schedules import Schedule
-from kantor.torch import _state
+from kantor.torch import _log, _state
 from kantor.torch._tensors import differentiable, with_arrays
 from kantor.torch._value import Value
 
@@ -81,6 +81,7 @@ class Loss(torch.nn.Module):
         self._carried = _state.carried(self.terms)
         self._critics: _state.Critics = {}
         self._last: _state.Draw | None = None
+        self._scheduled: dict[str, float] = {}
         # By what a stream computes: training and validation differ in it, and the first step of a critic from others.
         self._streams: dict[tuple[object, ...], Stream] = {}
 
@@ -149,8 +150,18 @@ class Loss(torch.nn.Module):
         if counts and not draw.counted:
             self.step, draw.counted = draw.step + 1, True
             self._critics = _state.trained(self.report, self._carried)
-        self._last = draw
+        self._last, self._scheduled = draw, scheduled
         return self.report
+
+    def log(self) -> dict[str, float]:
+        """Returns the last report as flat numbers, for a logger: empty before the first value.
+
+        `value`, the objective's; `seconds`, in which the server computed it; and for every term `kl.value`, unweighted,
+        `kl.converged`, 1 or 0, and `kl.warnings`, how many; where it has an interval `kl.lower` and `kl.upper`; where
+        something iterates `kl.iterations`. Of a batch the values and bounds are summed, as in the objective, and the
+        iterations those of the longest. What a schedule set is there under its own name: `kl.weight`.
+        """
+        return {} if self.report is None else {**_log.numbers(self.report), **self._scheduled}
 
     def get_extra_state(self) -> dict[str, Any]:
         """Returns what state_dict() holds: the step, the seed and the critics. A schedule follows from the step."""

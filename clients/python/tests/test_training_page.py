@@ -1,0 +1,31 @@
+"""What docs/training.md shows runs as it stands, block after block."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import torch
+
+import kantor
+from conftest import ROOT
+
+
+def test_the_blocks_run(
+    client: kantor.Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KANTOR_ADDRESS", client.address)
+    torch.manual_seed(0)
+    page = (ROOT / "docs" / "training.md").read_text()
+    names: dict[str, Any] = {}
+    printed = []
+    for block in re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+        exec(compile(block, "docs/training.md", "exec"), names)
+        printed.append(capsys.readouterr().out)
+    names["criterion"].close()
+    begun, resumed, half, log = printed
+    assert begun.startswith("5 Interval(lower=")
+    assert resumed == "5\n"
+    assert half == "torch.float32\n"
+    assert {line.split()[0] for line in log.splitlines()} >= {"value", "kl.weight", "sinkhorn.lower", "seconds"}
