@@ -24,8 +24,10 @@ def test_the_blocks_run(
         exec(compile(block, "docs/training.md", "exec"), names)
         printed.append(capsys.readouterr().out)
     names["criterion"].close()
-    begun, resumed, half, log = printed
+    torch.compiler.reset()
+    begun, resumed, half, log, compiled = printed
     assert begun.startswith("5 Interval(lower=")
     assert resumed == "5\n"
     assert half == "torch.float32\n"
+    assert compiled == "True\n"
     assert {line.split()[0] for line in log.splitlines()} >= {"value", "kl.weight", "sinkhorn.lower", "seconds"}

@@ -14,7 +14,7 @@ from kantor._objective import Terms, terms_of
 from kantor._results import Evaluation
 from kantor._stream import Stream
 from kantor.schedules import Schedule
-from kantor.torch import _log, _state
+from kantor.torch import _compiled, _log, _state
 from kantor.torch._tensors import differentiable, with_arrays
 from kantor.torch._value import Value
 
@@ -82,6 +82,7 @@ class Loss(torch.nn.Module):
         self._critics: _state.Critics = {}
         self._last: _state.Draw | None = None
         self._scheduled: dict[str, float] = {}
+        self._number = _compiled.enrol(self)
         # By what a stream computes: training and validation differ in it, and the first step of a critic from others.
         self._streams: dict[tuple[object, ...], Stream] = {}
 
@@ -110,6 +111,11 @@ class Loss(torch.nn.Module):
             KantorError: why there is no value. The call did not count.
         """
         arguments = _codec.merge(inputs, named)
+        if torch.compiler.is_compiling():
+            counts = self.training and torch.is_grad_enabled()
+            return _compiled.call(
+                self._number, arguments, counts=counts, seed=seed, overrides=overrides, timeout=timeout
+            )
         tensors = differentiable(arguments)
         enabled = torch.is_grad_enabled()
         gradients = tuple(name for name, tensor in tensors.items() if enabled and tensor.requires_grad)
@@ -207,3 +213,7 @@ class Loss(torch.nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         # A copy, in this process or another, opens streams of its own.
         return {**self.__dict__, "_streams": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._number = _compiled.enrol(self)

@@ -12,10 +12,10 @@ from kantor._errors import InvalidArgumentError
 from kantor._inputs import ConeCriticState, Gaussian, Input, Measure, Prior
 
 # What an input can have gradients in.
-_DIFFERENTIABLE = ("points", "weights", "mean", "log_variance", "covariance")
+DIFFERENTIABLE = ("points", "weights", "mean", "log_variance", "covariance")
 
 # What the wire has for a number format. float32 holds every number of the half formats.
-_WIRE = {
+WIRE = {
     torch.float16: torch.float32,
     torch.bfloat16: torch.float32,
     torch.float32: torch.float32,
@@ -36,7 +36,7 @@ def differentiable(inputs: Mapping[str, Input]) -> dict[str, torch.Tensor]:
         f"{name}.{field}": getattr(value, field)
         for name, value in measured.items()
         if isinstance(value, Measure | Gaussian)
-        for field in _DIFFERENTIABLE
+        for field in DIFFERENTIABLE
         if isinstance(getattr(value, field, None), torch.Tensor)
     }
 
@@ -69,8 +69,8 @@ def _array(value: torch.Tensor, path: str) -> Any:
         raise InvalidArgumentError(path, reason)
     if path.endswith(".sizes"):
         return value.detach().cpu().numpy()
-    if value.dtype not in _WIRE:
+    if value.dtype not in WIRE:
         reason = f"is {value.dtype}, want torch.float32, torch.float64, or a half format: use .float() before"
         raise InvalidArgumentError(path, reason)
     # Halves travel from the device as they are.
-    return value.detach().cpu().to(_WIRE[value.dtype]).numpy()
+    return value.detach().cpu().to(WIRE[value.dtype]).numpy()
