@@ -24,8 +24,9 @@ def test_the_blocks_run(
         exec(compile(block, "docs/training.md", "exec"), names)
         printed.append(capsys.readouterr().out)
     names["criterion"].close()
+    names["joint"].close()
     torch.compiler.reset()
-    begun, resumed, half, log, compiled = printed
+    begun, resumed, half, log, compiled, _ = printed
     assert begun.startswith("5 Interval(lower=")
     assert resumed == "5\n"
     assert half == "torch.float32\n"

@@ -155,7 +155,7 @@ def _evaluate(
             attributes[part.field] = part.value
     inputs = {name: with_arrays(_KINDS[kind](**attributes), name) for name, (kind, attributes) in given.items()}
     asked = [path for path, want in zip(paths, wanted, strict=True) if want]
-    report = _living[number]._evaluate(
+    value, gradients = _living[number]._evaluate(
         inputs,
         tuple(asked),
         counts=counts,
@@ -165,8 +165,8 @@ def _evaluate(
     )
     wants = (tensor for tensor, want in zip(tensors, wanted, strict=True) if want)
     return [
-        torch.tensor(report.value, dtype=widest(_learnt(tensors, layout)), device=_device(tensors)),
-        *(torch.from_numpy(report.gradients[path]).to(t.device) for path, t in zip(asked, wants, strict=True)),
+        torch.tensor(value, dtype=widest(_learnt(tensors, layout)), device=_device(tensors)),
+        *(torch.from_numpy(gradients[path]).to(t.device) for path, t in zip(asked, wants, strict=True)),
     ]
 
 

@@ -14,7 +14,7 @@ from kantor._objective import Terms, terms_of
 from kantor._results import Evaluation
 from kantor._stream import Stream
 from kantor.schedules import Schedule
-from kantor.torch import _compiled, _log, _state
+from kantor.torch import _compiled, _log, _ranks, _state
 from kantor.torch._tensors import differentiable, with_arrays
 from kantor.torch._value import Value
 
@@ -49,6 +49,12 @@ class Loss(torch.nn.Module):
         extras: what else to report, as `term.extra`.
         gradients_per_term: reports with each term its own gradients as well, of the unweighted value, as arrays: to
             weigh terms by the norms of `report.terms["kl"].gradients["posterior.mean"]` and its like.
+        gather: makes one problem of those of all ranks of torch.distributed: every Measure and Gaussian, or those
+            inputs that are named, has the rows of rank 0, then those of rank 1, and so on; their weights too, as they
+            are. What else there is, the seed and the overrides are rank 0's, which computes. Every rank gets the joint
+            value and report, and the gradients of its own rows times the number of ranks: so the mean over the ranks
+            that DistributedDataParallel takes is the gradient of the joint value. All ranks make every call together.
+            Without torch.distributed it changes nothing.
 
     Raises:
         InvalidArgumentError: a schedule is of no number of the terms, or the seed is out of range.
@@ -67,6 +73,7 @@ class Loss(torch.nn.Module):
         seed: int = 0,
         extras: Iterable[str] = (),
         gradients_per_term: bool = False,
+        gather: bool | Iterable[str] = False,
     ) -> None:
         super().__init__()
         self.terms = terms_of(terms)
@@ -78,6 +85,7 @@ class Loss(torch.nn.Module):
         _state.check_schedules(self._schedules, self.terms)
         self._extras = _codec.strings(extras)
         self._gradients_per_term = gradients_per_term
+        self._gather = gather if isinstance(gather, bool) else _codec.strings(gather)
         self._carried = _state.carried(self.terms)
         self._critics: _state.Critics = {}
         self._last: _state.Draw | None = None
@@ -119,7 +127,7 @@ class Loss(torch.nn.Module):
         tensors = differentiable(arguments)
         enabled = torch.is_grad_enabled()
         gradients = tuple(name for name, tensor in tensors.items() if enabled and tensor.requires_grad)
-        report = self._evaluate(
+        value, own = self._evaluate(
             {name: with_arrays(value, name) for name, value in arguments.items()},
             gradients,
             counts=self.training and enabled,
@@ -127,8 +135,8 @@ class Loss(torch.nn.Module):
             overrides=overrides,
             timeout=timeout,
         )
-        value: torch.Tensor = Value.apply(report.value, report.gradients, tuple(tensors), *tensors.values())
-        return value
+        out: torch.Tensor = Value.apply(value, own, tuple(tensors), *tensors.values())
+        return out
 
     def _evaluate(
         self,
@@ -139,25 +147,35 @@ class Loss(torch.nn.Module):
         seed: int | None,
         overrides: Mapping[str, float] | None,
         timeout: float | None,
-    ) -> Evaluation:
-        """Makes one call, and goes on to the next step if it counts."""
+    ) -> tuple[float, Mapping[str, Any]]:
+        """Makes one call, goes on to the next step if it counts, and returns the value and this rank's gradients."""
         draw = _state.Draw(self.step, self._critics)
         # As torch.utils.checkpoint finds out that it is inside backward.
         if torch._C._current_graph_task_id() != -1 and self._last is not None:
             draw = self._last
         overrides = overrides or {}
         scheduled = {name: float(f(draw.step)) for name, f in self._schedules.items() if name not in overrides}
-        self.report = self._stream(gradients, tuple(draw.critics), counts).evaluate(
-            {**inputs, **_state.inputs_of(draw.critics, inputs)},
-            overrides={**scheduled, **overrides},
-            seed=_state.seed_of(self.seed, draw.step) if seed is None else seed,
-            timeout=timeout,
-        )
+
+        def solve(inputs: dict[str, Input]) -> Evaluation:
+            return self._stream(gradients, tuple(draw.critics), counts).evaluate(
+                {**inputs, **_state.inputs_of(draw.critics, inputs)},
+                overrides={**scheduled, **overrides},
+                seed=_state.seed_of(self.seed, draw.step) if seed is None else seed,
+                timeout=timeout,
+            )
+
+        if self._gather and _ranks.several():
+            named = None if self._gather is True else self._gather
+            report, own = _ranks.evaluate(inputs, gradients, named, solve)
+        else:
+            report = solve(inputs)
+            own = dict(report.gradients)
+        self.report = report
         if counts and not draw.counted:
             self.step, draw.counted = draw.step + 1, True
-            self._critics = _state.trained(self.report, self._carried)
+            self._critics = _state.trained(report, self._carried)
         self._last, self._scheduled = draw, scheduled
-        return self.report
+        return report.value, own
 
     def log(self) -> dict[str, float]:
         """Returns the last report as flat numbers, for a logger: empty before the first value.
