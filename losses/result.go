@@ -90,7 +90,7 @@ type Potentials struct {
 type Gauge int
 
 const (
-	// NoGauge is unbalanced potentials, which are unique: nothing was added.
+	// NoGauge is unbalanced potentials, which are unique, or those of a fixed schedule, as it left them: nothing was added.
 	NoGauge Gauge = 3
 	// EqualMeans is f at the source and g at the target with <a,f> = <b,g>.
 	EqualMeans Gauge = 1

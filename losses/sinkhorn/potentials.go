@@ -13,7 +13,7 @@ import (
 // <a, f - f_self> + <b, g - g_self> is the value of a balanced problem as it is with self terms. A second batch's own are left out.
 func (p *problem) potentials(all []*solved) *losses.Potentials {
 	out := &losses.Potentials{Gauge: losses.NoGauge, Source: make([]float64, p.cross.A.N), Target: make([]float64, p.cross.B.N)}
-	if p.cross.Rho == 0 {
+	if p.movable() {
 		out.Gauge = losses.EqualMeans
 	}
 	if p.debias != None {
@@ -42,11 +42,15 @@ func (p *problem) spread(out *losses.Potentials, batch int, pair split.Pair, f [
 	}
 }
 
+// movable reports whether a constant may be moved between the potentials: balanced ones are unique only up to it. Those of SamplesLoss stay as they are, for
+// its derivative in a weight is f_ab - f_aa, constant included.
+func (p *problem) movable() bool { return p.cross.Rho == 0 && !p.geomLoss }
+
 // gauged are a problem's potentials in the caller's units and, if they are unique up to a constant only, with equal means.
 func (p *problem) gauged(s *solved) (f, g []float64) {
 	scaled := func(x []float64) []float64 { return floats.ScaleTo(make([]float64, len(x)), p.scale, x) }
 	f, g = scaled(s.F), scaled(s.G)
-	if p.cross.Rho == 0 && !s.self() {
+	if p.movable() && !s.self() {
 		shift := (floats.Dot(s.B.W, g)/s.B.Mass - floats.Dot(s.A.W, f)/s.A.Mass) / 2
 		floats.AddConst(shift, f)
 		floats.AddConst(-shift, g)

@@ -86,7 +86,7 @@ const (
 	Gauge_GAUGE_EQUAL_MEANS Gauge = 1
 	// One function h at both, the critic; its weighted mean over the target is 0.
 	Gauge_GAUGE_ZERO_TARGET_MEAN Gauge = 2
-	// Unbalanced potentials, which are unique: nothing was added.
+	// Nothing was added: unbalanced potentials, which are unique, or those of PROFILE_GEOMLOSS, which are SamplesLoss's.
 	Gauge_GAUGE_NONE Gauge = 3
 )
 

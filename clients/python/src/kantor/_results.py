@@ -89,7 +89,7 @@ class Potentials:
     Attributes:
         gauge: which constant was added: `equal_means` (f at the source, g at the target, of equal weighted means),
             `zero_target_mean` (one function h at both, of weighted mean 0 over the target) or `none` (unbalanced
-            potentials, which are unique).
+            potentials, which are unique, or those of the profile `geomloss`, which are SamplesLoss's).
         source: [N].
         target: [M].
         source_self: [N], of the source against itself; None where no self terms are subtracted.
