@@ -86,6 +86,7 @@ func decodeSinkhorn(path string, s *kantorv1.SinkhornDivergence) (losses.Loss, e
 		Target:        orDefault(s.GetTarget(), "target"),
 		MaxIterations: int(s.GetMaxIterations()),
 		Scaling:       s.Scaling,
+		Diameter:      s.Diameter,
 		SecondSource:  s.GetSecondSource(),
 		SecondTarget:  s.GetSecondTarget(),
 

@@ -63,6 +63,7 @@ type Divergence struct {
 	Debias         Debias
 	Profile        Profile
 	Scaling        *float64 // of the GeomLoss profile; nil: DefaultScaling
+	Diameter       *float64 // that the GeomLoss profile begins at; nil: that of the bounding box
 	Tolerance      *float64 // L1 marginal error relative to the mass, of each problem; nil: DefaultTolerance
 	Gap            *float64 // width of the interval relative to the value, in place of Tolerance
 	MaxIterations  int      // of each problem; 0: DefaultMaxIterations
@@ -194,6 +195,9 @@ func (d Divergence) profile(p *problem) error {
 		if d.Scaling != nil {
 			return losses.Badf("scaling", "is given without the profile geomloss, which alone has one")
 		}
+		if d.Diameter != nil {
+			return losses.Badf("diameter", "is given without the profile geomloss, which alone has one")
+		}
 		return nil
 	}
 	if d.Debias == Split {
@@ -205,6 +209,11 @@ func (d Divergence) profile(p *problem) error {
 	}
 	if !(p.scaling > 0 && p.scaling < 1) {
 		return losses.Badf("scaling", "is %v, want a number between 0 and 1", p.scaling)
+	}
+	if d.Diameter != nil {
+		if p.diameter = *d.Diameter; !(p.diameter >= leastDiameter && p.diameter <= 1/leastDiameter) {
+			return losses.Badf("diameter", "is %v, want a number between %v and %v", p.diameter, leastDiameter, 1/leastDiameter)
+		}
 	}
 	p.blur = p.cross.Epsilon
 	switch d.Cost {

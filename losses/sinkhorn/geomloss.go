@@ -17,6 +17,8 @@ const (
 	defaultBlur    = 0.05
 	// nearestDistance is the least distance that SamplesLoss knows of: its |x-y| is √max(|x-y|², 1e-8).
 	nearestDistance = 1e-4
+	// leastDiameter is well above what has no square in binary64.
+	leastDiameter = 1e-100
 )
 
 // GradientDiffers warns that the GeomLoss profile returns the right gradient where SamplesLoss has a wrong one.
@@ -25,7 +27,8 @@ const GradientDiffers = "GRADIENT_DIFFERS"
 // solveGeomLoss runs the schedule of SamplesLoss and forms its value: <a, f_ab - f_aa> + <b, g_ab - g_bb> from the potentials after the last step. Its
 // gradient flows through that step alone, with the potentials before it held fixed.
 func (p *problem) solveGeomLoss(ctx context.Context, want losses.Want) (losses.TermResult, error) {
-	annealed, err := entropic.Annealing{Problem: p.cross, Blur: p.blur, Scaling: p.scaling, Debias: p.debias == Self, Measure: p.withoutInterval}.Run(ctx)
+	annealed, err := entropic.Annealing{Problem: p.cross, Blur: p.blur, Scaling: p.scaling, Diameter: p.diameter, Debias: p.debias == Self,
+		Measure: p.withoutInterval}.Run(ctx)
 	if err != nil {
 		return losses.TermResult{}, err
 	}

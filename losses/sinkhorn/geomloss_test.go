@@ -16,6 +16,7 @@ type samplesLoss struct {
 	power         float64
 	blur, scaling float64
 	rho           float64 // 0: balanced
+	diameter      float64 // 0: that of the bounding box
 }
 
 func (s samplesLoss) cost(x, y []float64) [][]float64 {
@@ -75,7 +76,8 @@ func mean(x, y []float64) []float64 {
 	return out
 }
 
-func (s samplesLoss) value() float64 {
+// potentials are those after the last step, f, g and the self ones, and its temperature.
+func (s samplesLoss) potentials() (f, g, fa, gb []float64, e float64) {
 	xy, xx, yy := s.cost(s.x, s.y), s.cost(s.x, s.x), s.cost(s.y, s.y)
 	yx := transpose(xy)
 	square := 0.0
@@ -88,7 +90,10 @@ func (s samplesLoss) value() float64 {
 		}
 		square += (hi - lo) * (hi - lo)
 	}
-	diameter := math.Sqrt(square)
+	diameter := s.diameter
+	if diameter == 0 {
+		diameter = math.Sqrt(square)
+	}
 	schedule := []float64{math.Pow(diameter, s.power)}
 	for e := 0; ; e++ {
 		l := s.power*math.Log(diameter) + float64(e)*s.power*math.Log(s.scaling)
@@ -99,9 +104,9 @@ func (s samplesLoss) value() float64 {
 	}
 	schedule = append(schedule, math.Pow(s.blur, s.power))
 	zeroX, zeroY := make([]float64, len(s.a)), make([]float64, len(s.b))
-	e := schedule[0]
-	f, g := s.softmin(e, xy, s.b, zeroY), s.softmin(e, yx, s.a, zeroX)
-	fa, gb := s.softmin(e, xx, s.a, zeroX), s.softmin(e, yy, s.b, zeroY)
+	e = schedule[0]
+	f, g = s.softmin(e, xy, s.b, zeroY), s.softmin(e, yx, s.a, zeroX)
+	fa, gb = s.softmin(e, xx, s.a, zeroX), s.softmin(e, yy, s.b, zeroY)
 	for _, e := range schedule {
 		f1, g1 := s.softmin(e, xy, s.b, g), s.softmin(e, yx, s.a, f)
 		fa1, gb1 := s.softmin(e, xx, s.a, fa), s.softmin(e, yy, s.b, gb)
@@ -110,6 +115,11 @@ func (s samplesLoss) value() float64 {
 	e = schedule[len(schedule)-1]
 	f, g = s.softmin(e, xy, s.b, g), s.softmin(e, yx, s.a, f)
 	fa, gb = s.softmin(e, xx, s.a, fa), s.softmin(e, yy, s.b, gb)
+	return f, g, fa, gb, e
+}
+
+func (s samplesLoss) value() float64 {
+	f, g, fa, gb, e := s.potentials()
 	total := 0.0
 	for _, side := range []struct{ w, f, self []float64 }{{s.a, f, fa}, {s.b, g, gb}} {
 		for i, w := range side.w {
@@ -129,11 +139,16 @@ func TestGeomLossProfileStepForStep(t *testing.T) {
 	x, y := in["x"].(*losses.Measure), in["y"].(*losses.Measure)
 	for _, cost := range []losses.Cost{losses.HalfSquaredEuclidean, losses.Euclidean} {
 		for _, reach := range []float64{0, 1.5} {
-			for _, scaling := range []float64{0.5, 0.8} {
+			for _, schedule := range []struct{ scaling, diameter float64 }{{0.5, 0}, {0.8, 0}, {0.5, 20}, {0.8, 0.7}, {0.5, 0.1}} {
+				scaling := schedule.scaling
 				d := divergence(func(d *sinkhorn.Divergence) {
 					d.Profile, d.Cost, d.Blur, d.Scaling = sinkhorn.GeomLoss, cost, losstest.Ptr(0.2), &scaling
 				})
-				s := samplesLoss{x: x.Points.F64, y: y.Points.F64, a: x.Weights.F64, b: y.Weights.F64, d: 3, power: 2, blur: 0.2, scaling: scaling}
+				s := samplesLoss{x: x.Points.F64, y: y.Points.F64, a: x.Weights.F64, b: y.Weights.F64, d: 3, power: 2, blur: 0.2, scaling: scaling,
+					diameter: schedule.diameter}
+				if schedule.diameter > 0 {
+					d.Diameter = &schedule.diameter
+				}
 				if cost == losses.Euclidean {
 					s.power = 1
 				}
@@ -149,6 +164,27 @@ func TestGeomLossProfileStepForStep(t *testing.T) {
 				if o.Solve.MarginalError <= 0 || o.Value < o.Interval.Lower || o.Value > o.Interval.Upper {
 					t.Errorf("%v, reach %v: %+v with %v", cost, reach, *o.Solve, *o.Interval)
 				}
+			}
+		}
+	}
+}
+
+// Its potentials are SamplesLoss's, with the constant that the schedule left between f and g.
+func TestGeomLossProfilePotentials(t *testing.T) {
+	in := pair(64, 30, 20, 2, 1)
+	x, y := in["x"].(*losses.Measure), in["y"].(*losses.Measure)
+	f, g, fa, gb, _ := samplesLoss{x: x.Points.F64, y: y.Points.F64, a: x.Weights.F64, b: y.Weights.F64, d: 2, power: 2, blur: 0.2, scaling: 0.5}.potentials()
+	d := divergence(func(d *sinkhorn.Divergence) { d.Profile, d.Blur = sinkhorn.GeomLoss, losstest.Ptr(0.2) })
+	o := losses.Objective{Terms: []losses.Term{{Weight: 1, Loss: d}}, Extras: []string{"sinkhorn.potentials"}}
+	p := losstest.EvaluateObjective(t, o, in).Terms[0].Extras["potentials"].(*losses.Potentials)
+	if p.Gauge != losses.NoGauge {
+		t.Errorf("gauge %v, want none", p.Gauge)
+	}
+	for name, s := range map[string]struct{ got, want []float64 }{"f": {p.Source, f}, "g": {p.Target, g}, "f self": {p.SourceSelf, fa}, "g self": {p.TargetSelf, gb}} {
+		for i, want := range s.want {
+			// As of the value: some ten steps of sums over 30 terms, of costs of order 10.
+			if !(math.Abs(s.got[i]-want) <= 1e-12) {
+				t.Errorf("%s at %d: got %v, want %v", name, i, s.got[i], want)
 			}
 		}
 	}
@@ -269,6 +305,8 @@ func TestGeomLossProfileParameters(t *testing.T) {
 	for field, d := range map[string]sinkhorn.Divergence{
 		"scaling": divergence(func(d *sinkhorn.Divergence) { d.Profile, d.Scaling = sinkhorn.GeomLoss, losstest.Ptr(1) }),
 		"cost":    divergence(func(d *sinkhorn.Divergence) { d.Profile, d.Cost = sinkhorn.GeomLoss, losses.SquaredEuclidean }),
+
+		"diameter": divergence(func(d *sinkhorn.Divergence) { d.Profile, d.Diameter = sinkhorn.GeomLoss, losstest.Ptr(math.Inf(1)) }),
 	} {
 		_, err := losses.Objective{Terms: []losses.Term{{Weight: 1, Loss: d}}}.Bind(in, 0)
 		if bad, ok := err.(*losses.InputError); !ok || bad.Field != "objective.terms[0].sinkhorn."+field {

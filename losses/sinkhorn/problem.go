@@ -28,6 +28,7 @@ type problem struct {
 	// Of the GeomLoss profile.
 	geomLoss      bool
 	blur, scaling float64
+	diameter      float64 // 0: that of the bounding box
 }
 
 // solved is one of the up to six transport problems with its solution.

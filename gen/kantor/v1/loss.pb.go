@@ -739,6 +739,8 @@ type SinkhornDivergence struct {
 	// Factor from one length scale to the next of PROFILE_GEOMLOSS, between 0 and 1, which no other profile has. Absent: 0.5. That profile's temperature is,
 	// where absent, that of blur 0.05.
 	Scaling *float64 `protobuf:"fixed64,12,opt,name=scaling,proto3,oneof" json:"scaling,omitempty"`
+	// Length that the schedule of PROFILE_GEOMLOSS begins at, which no other profile has. Absent: the diagonal of the bounding box of source and target.
+	Diameter *float64 `protobuf:"fixed64,17,opt,name=diameter,proto3,oneof" json:"diameter,omitempty"`
 	// Leaves the interval out, and the time that it takes.
 	WithoutInterval bool `protobuf:"varint,14,opt,name=without_interval,json=withoutInterval,proto3" json:"without_interval,omitempty"`
 	// With DEBIAS_SPLIT, the name of a second batch, independent of the source and of as many points, that takes the place of the source's other half; empty:
@@ -900,6 +902,13 @@ func (x *SinkhornDivergence) GetProfile() Profile {
 func (x *SinkhornDivergence) GetScaling() float64 {
 	if x != nil && x.Scaling != nil {
 		return *x.Scaling
+	}
+	return 0
+}
+
+func (x *SinkhornDivergence) GetDiameter() float64 {
+	if x != nil && x.Diameter != nil {
+		return *x.Diameter
 	}
 	return 0
 }
@@ -1774,7 +1783,7 @@ const file_kantor_v1_loss_proto_rawDesc = "" +
 	"\vcone_critic\x18\x12 \x01(\v2\x15.kantor.v1.ConeCriticH\x00R\n" +
 	"coneCriticB\x06\n" +
 	"\x04lossB\t\n" +
-	"\a_weight\"\xbf\x04\n" +
+	"\a_weight\"\xed\x04\n" +
 	"\x12SinkhornDivergence\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12#\n" +
@@ -1789,7 +1798,8 @@ const file_kantor_v1_loss_proto_rawDesc = "" +
 	"\x03rho\x18\n" +
 	" \x01(\x01H\x02R\x03rho\x12,\n" +
 	"\aprofile\x18\v \x01(\x0e2\x12.kantor.v1.ProfileR\aprofile\x12\x1d\n" +
-	"\ascaling\x18\f \x01(\x01H\x03R\ascaling\x88\x01\x01\x12)\n" +
+	"\ascaling\x18\f \x01(\x01H\x03R\ascaling\x88\x01\x01\x12\x1f\n" +
+	"\bdiameter\x18\x11 \x01(\x01H\x04R\bdiameter\x88\x01\x01\x12)\n" +
 	"\x10without_interval\x18\x0e \x01(\bR\x0fwithoutInterval\x12#\n" +
 	"\rsecond_source\x18\x0f \x01(\tR\fsecondSource\x12#\n" +
 	"\rsecond_target\x18\x10 \x01(\tR\fsecondTargetB\r\n" +
@@ -1797,7 +1807,8 @@ const file_kantor_v1_loss_proto_rawDesc = "" +
 	"\x04stopB\v\n" +
 	"\tmarginalsB\n" +
 	"\n" +
-	"\b_scaling\"\x88\x02\n" +
+	"\b_scalingB\v\n" +
+	"\t_diameter\"\x88\x02\n" +
 	"\x0fKantorovichDual\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x15\n" +

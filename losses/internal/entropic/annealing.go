@@ -16,10 +16,11 @@ import (
 // factor a step, and nothing is measured.
 type Annealing struct {
 	Problem
-	Blur    float64 // the last temperature is Blur², or Blur for the distance
-	Scaling float64 // of lengths, from step to step, in (0,1)
-	Debias  bool    // the self problems too
-	Measure bool    // the marginal error, at the price of one step more
+	Blur     float64 // the last temperature is Blur², or Blur for the distance
+	Scaling  float64 // of lengths, from step to step, in (0,1)
+	Diameter float64 // the first temperature is its square, or itself; 0: that of the bounding box
+	Debias   bool    // the self problems too
+	Measure  bool    // the marginal error, at the price of one step more
 }
 
 // Annealed is where a schedule ended: the potentials F, G and those of the self problems, and the ones before the last step, through which alone its
@@ -124,15 +125,17 @@ func storedCosts[T vec.Float](s Annealing) int64 {
 	return total
 }
 
-// schedule is the temperatures: the diameter's, a geometric sequence from it down to the last, and the last. The diameter is that of the bounding box. One
-// that is lower than the last stays in its place, as in SamplesLoss, unless it is 0, or so little that nothing can be divided by it.
+// schedule is the temperatures: the diameter's, a geometric sequence from it down to the last, and the last. The diameter is the one given or that of the
+// bounding box. One that is lower than the last stays in its place, as in SamplesLoss, unless it is 0, or so little that nothing can be divided by it.
 func (s Annealing) schedule() []float64 {
 	power := 2.0
 	if s.Cost == vec.Distance {
 		power = 1
 	}
-	square := Problem{Cost: vec.HalfSquared, A: s.A, B: s.B}.spread()
-	diameter := math.Sqrt(2 * square)
+	diameter := s.Diameter
+	if diameter == 0 {
+		diameter = math.Sqrt(2 * Problem{Cost: vec.HalfSquared, A: s.A, B: s.B}.spread())
+	}
 	first, last := math.Pow(diameter, power), math.Pow(s.Blur, power)
 	if first < 0x1p-960 {
 		return []float64{last}

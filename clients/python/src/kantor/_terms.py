@@ -49,6 +49,7 @@ class Sinkhorn(Term):
         profile: `accurate` (the default) iterates to the tolerance; `geomloss` takes the steps of GeomLoss's
             SamplesLoss and gives its numbers, at a blur of 0.05 where none is given.
         scaling: from one length scale of `geomloss` to the next; 0.5 by default.
+        diameter: length that the schedule of `geomloss` begins at; the diagonal of the bounding box by default.
         tolerance: L1 marginal error, relative to the mass, at which iterations stop; 3e-4 by default.
         gap: in its place, the width of the interval relative to the value.
         without_interval: leaves the interval out, and the time that it takes.
@@ -69,6 +70,7 @@ class Sinkhorn(Term):
     rho: float | None = field(default=None, kw_only=True)
     profile: Profile | None = field(default=None, kw_only=True)
     scaling: float | None = field(default=None, kw_only=True)
+    diameter: float | None = field(default=None, kw_only=True)
     tolerance: float | None = field(default=None, kw_only=True)
     gap: float | None = field(default=None, kw_only=True)
     without_interval: bool = field(default=False, kw_only=True)

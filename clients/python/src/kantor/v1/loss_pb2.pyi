@@ -114,7 +114,7 @@ class Term(_message.Message):
     def __init__(self, name: _Optional[str] = ..., weight: _Optional[float] = ..., sinkhorn: _Optional[_Union[SinkhornDivergence, _Mapping]] = ..., kantorovich: _Optional[_Union[KantorovichDual, _Mapping]] = ..., kl: _Optional[_Union[GaussianKl, _Mapping]] = ..., transport: _Optional[_Union[Transport, _Mapping]] = ..., sliced: _Optional[_Union[SlicedTransport, _Mapping]] = ..., bures: _Optional[_Union[BuresWasserstein, _Mapping]] = ..., mmd: _Optional[_Union[MaximumMeanDiscrepancy, _Mapping]] = ..., stein: _Optional[_Union[SteinDiscrepancy, _Mapping]] = ..., cone_critic: _Optional[_Union[ConeCritic, _Mapping]] = ...) -> None: ...
 
 class SinkhornDivergence(_message.Message):
-    __slots__ = ("source", "target", "cost", "blur", "epsilon", "debias", "tolerance", "gap", "max_iterations", "reach", "rho", "profile", "scaling", "without_interval", "second_source", "second_target")
+    __slots__ = ("source", "target", "cost", "blur", "epsilon", "debias", "tolerance", "gap", "max_iterations", "reach", "rho", "profile", "scaling", "diameter", "without_interval", "second_source", "second_target")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     COST_FIELD_NUMBER: _ClassVar[int]
@@ -128,6 +128,7 @@ class SinkhornDivergence(_message.Message):
     RHO_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     SCALING_FIELD_NUMBER: _ClassVar[int]
+    DIAMETER_FIELD_NUMBER: _ClassVar[int]
     WITHOUT_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     SECOND_SOURCE_FIELD_NUMBER: _ClassVar[int]
     SECOND_TARGET_FIELD_NUMBER: _ClassVar[int]
@@ -144,10 +145,11 @@ class SinkhornDivergence(_message.Message):
     rho: float
     profile: Profile
     scaling: float
+    diameter: float
     without_interval: bool
     second_source: str
     second_target: str
-    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., cost: _Optional[_Union[Cost, str]] = ..., blur: _Optional[float] = ..., epsilon: _Optional[float] = ..., debias: _Optional[_Union[Debias, str]] = ..., tolerance: _Optional[float] = ..., gap: _Optional[float] = ..., max_iterations: _Optional[int] = ..., reach: _Optional[float] = ..., rho: _Optional[float] = ..., profile: _Optional[_Union[Profile, str]] = ..., scaling: _Optional[float] = ..., without_interval: bool = ..., second_source: _Optional[str] = ..., second_target: _Optional[str] = ...) -> None: ...
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., cost: _Optional[_Union[Cost, str]] = ..., blur: _Optional[float] = ..., epsilon: _Optional[float] = ..., debias: _Optional[_Union[Debias, str]] = ..., tolerance: _Optional[float] = ..., gap: _Optional[float] = ..., max_iterations: _Optional[int] = ..., reach: _Optional[float] = ..., rho: _Optional[float] = ..., profile: _Optional[_Union[Profile, str]] = ..., scaling: _Optional[float] = ..., diameter: _Optional[float] = ..., without_interval: bool = ..., second_source: _Optional[str] = ..., second_target: _Optional[str] = ...) -> None: ...
 
 class KantorovichDual(_message.Message):
     __slots__ = ("source", "target", "gap", "max_iterations", "method", "fresh_source", "fresh_target", "at")
