@@ -14,5 +14,6 @@ needed. The server computes the gradients of the inputs that need them, in the s
 """
 
 from kantor.torch._loss import Loss
+from kantor.torch._samples_loss import AccuracyWarning, SamplesLoss
 
-__all__ = ["Loss"]
+__all__ = ["AccuracyWarning", "Loss", "SamplesLoss"]

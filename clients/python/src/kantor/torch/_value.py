@@ -11,11 +11,15 @@ from kantor.torch._tensors import widest
 
 
 class Value(torch.autograd.Function):
-    """A value that knows its gradients: they came with it, so that backward only scales."""
+    """A value that knows its gradients: they came with it, so that backward only scales. Or the values of a batch."""
 
     @staticmethod
     def forward(
-        ctx: Any, value: float, gradients: Mapping[str, Any], names: tuple[str, ...], *tensors: torch.Tensor
+        ctx: Any,
+        value: float | list[float],
+        gradients: Mapping[str, Any],
+        names: tuple[str, ...],
+        *tensors: torch.Tensor,
     ) -> torch.Tensor:
         own = (
             torch.from_numpy(gradients[name]).to(tensor.device) if name in gradients else None
@@ -36,8 +40,14 @@ class Value(torch.autograd.Function):
 
 
 def scaled(gradient: torch.Tensor, upstream: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Returns upstream times gradient: multiplied in the gradient's format, which is no half, and then cast once."""
-    return (gradient * upstream.to(gradient.device, gradient.dtype)).to(dtype)
+    """Returns upstream times gradient: multiplied in the gradient's format, which is no half, and then cast once.
+
+    An upstream [B] is of values of a batch, each times the gradient of its problem.
+    """
+    factors = upstream.to(gradient.device, gradient.dtype).reshape(
+        upstream.shape + (1,) * (gradient.dim() - upstream.dim())
+    )
+    return (gradient * factors).to(dtype)
 
 
 class _Once(torch.autograd.Function):
