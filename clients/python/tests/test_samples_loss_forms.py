@@ -127,25 +127,27 @@ def test_bad_inputs_are_refused_by_name(client: kantor.Client) -> None:
 
 def test_a_large_marginal_error_is_warned_of_once(client: kantor.Client) -> None:
     x, y = torch.rand(50, 3), torch.rand(50, 3) + 0.2
-    # A blur that no other test has: what was warned of before is not again.
-    for _ in range(2):
-        loss = kantor.torch.SamplesLoss(blur=0.0123, client=client)
+    seen = False
+    for blur in (0.05, 0.05, 0.02):
+        # A scaling that no other test has: what was warned of before is not again.
+        loss = kantor.torch.SamplesLoss(blur=blur, scaling=0.45, client=client)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             loss(x, y)
             loss(x, y)
-        if _ == 0:
+        if not seen:
             assert [(w.category, w.filename) for w in caught] == [(kantor.torch.AccuracyWarning, __file__)]
             assert "tolerance=3e-4" in str(caught[0].message)
         else:
             assert caught == []
+        seen = True
         assert loss.report is not None
         solve = loss.report.terms["sinkhorn"].solve
         assert solve is not None
         assert solve.marginal_error > 0.1
     # filterwarnings=error makes this one fail if it warned.
-    kantor.torch.SamplesLoss(blur=1.5, client=client)(x, y)
-    kantor.torch.SamplesLoss(blur=0.0124, tolerance=1e-2, client=client)(x, y)
+    kantor.torch.SamplesLoss(blur=1.5, scaling=0.46, client=client)(x, y)
+    kantor.torch.SamplesLoss(blur=0.1, scaling=0.46, tolerance=1e-2, client=client)(x, y)
 
 
 def test_tolerance_selects_the_accurate_solve(client: kantor.Client) -> None:

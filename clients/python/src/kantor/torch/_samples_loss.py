@@ -27,7 +27,7 @@ _WEIGHTS = ("source.weights", "target.weights")
 # between Gaussian clouds of 64 and 256 points in 2 and 8 dimensions, at blurs of .2 to 2.
 _LARGE = 0.1
 
-# Arguments that were warned of.
+# What was warned of in this process.
 _warned: set[tuple[object, ...]] = set()
 
 
@@ -229,12 +229,12 @@ class SamplesLoss(torch.nn.Module):
         return f, g
 
     def _warn(self, report: Evaluation) -> None:
-        """Warns of a large marginal error, once for the same arguments."""
+        """Warns of a large marginal error, once: a sweep over blur, or a loss made anew each step, is one case."""
         errors = [o.solve.marginal_error for term in report.terms.values() for o in term.outcomes if o.solve]
-        settings = (self.p, self.blur, self.reach, self.diameter, self.scaling, self.debias)
-        if max(errors) <= _LARGE or settings in _warned:
+        case = (self.p, self.scaling, self.debias)
+        if max(errors) <= _LARGE or case in _warned:
             return
-        _warned.add(settings)
+        _warned.add(case)
         message = (
             f"SamplesLoss(p={self.p}, blur={self.blur}, scaling={self.scaling}) ended GeomLoss's schedule with a "
             f"marginal error of {max(errors):.2g} of the mass: its gradient is far from the loss's. With "
