@@ -5,11 +5,13 @@ from __future__ import annotations
 import collections
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import threading
 import time
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,9 @@ from kantor._errors import ServerNotFoundError, ServerStartError
 _READY_SECONDS = 20.0  # a start takes some 20 ms; the rest is for a machine that is busy
 _STOP_SECONDS = 10.0
 _LOG_LINES = 1000
+# A server that ends so often within so many seconds is not started again.
+_MOST_DEATHS = 5
+_DEATHS_SECONDS = 60.0
 _SOCKET_PATH_BYTES = 100  # the kernel takes 108 on Linux, 104 on macOS
 
 
@@ -86,71 +91,142 @@ def _place(path: str | os.PathLike[str], source: str) -> Place:
 class Server:
     """A running `kantor serve` on a private socket.
 
-    It reads from a pipe that nobody writes to, and ends when this process is gone, however it went.
+    It reads from a pipe that nobody writes to, and ends when this process is gone, however it went. If it ends before,
+    it is started again on the same socket, a few times a minute at most.
     """
 
     def __init__(self, binary: Path) -> None:
         self._pid = os.getpid()
+        self._binary = binary
         self._directory = private_directory()
         self._socket = str(Path(self._directory, "kantor.sock"))
         self.address = f"unix:{self._socket}"
         self._log: collections.deque[str] = collections.deque(maxlen=_LOG_LINES)
+        self._deaths: collections.deque[float] = collections.deque(maxlen=_MOST_DEATHS)
+        self._last_death = ""
+        self._given_up = False
+        self._ready = False
+        self._stopping = threading.Event()
+        self._spawning = threading.Lock()
         try:
-            self._process = subprocess.Popen(
-                [binary, "serve", "--listen", self.address, "--exit-with-stdin", "--log-format", "json"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                start_new_session=True,  # an interrupt at the terminal is this process's to handle
-            )
+            self._process = self._spawn()
         except OSError as error:
             self._remove_directory()
             raise ServerStartError(f"{binary} cannot be started: {error}") from error
-        self._reader = threading.Thread(target=self._read_log, name="kantor-server-log", daemon=True)
-        self._reader.start()
-        self._wait_until_ready(binary)
+        self._watcher = threading.Thread(target=self._watch, name="kantor-server-log", daemon=True)
+        self._watcher.start()
+        _running.add(self)
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [self._binary, "serve", "--listen", self.address, "--exit-with-stdin", "--log-format", "json"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # an interrupt at the terminal is this process's to handle
+        )
 
     @property
     def log(self) -> tuple[str, ...]:
         """The last lines that the server wrote to its standard error, JSON each."""
         return tuple(self._log)
 
-    def _read_log(self) -> None:
-        assert self._process.stderr is not None
-        with self._process.stderr as lines:
+    @property
+    def trouble(self) -> str:
+        """How the server has ended when nobody asked it to; empty: it has not, or this is not its process."""
+        if not self._last_death or os.getpid() != self._pid:
+            return ""
+        again = "and is not started again" if self._given_up else "and was started again"
+        return f"the server that this client started {self._last_death}, {again}"
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it ended too often to be started again."""
+        return self._given_up and os.getpid() == self._pid
+
+    def _watch(self) -> None:
+        """Reads the log and, where the server ends by itself, starts it again."""
+        while True:
+            self._read_log(self._process)
+            ended = f"ended with {_status(self._process.wait())}"
+            with self._spawning:
+                if self._stopping.is_set() or not self._ready:
+                    return
+                self._note_death(ended)
+                if self._given_up:
+                    return
+                if self._process.stdin is not None:
+                    self._process.stdin.close()
+                try:
+                    self._process = self._spawn()
+                except OSError as error:
+                    self._last_death, self._given_up = f"{ended}, cannot be started again: {error}", True
+                    return
+
+    def _note_death(self, how: str) -> None:
+        now = time.monotonic()
+        self._deaths.append(now)
+        recent = sum(now - death < _DEATHS_SECONDS for death in self._deaths)
+        self._given_up = recent >= _MOST_DEATHS
+        self._last_death = how if recent == 1 else f"{how}, as {recent} times within {_DEATHS_SECONDS:g} s"
+
+    def _read_log(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stderr is not None
+        with process.stderr as lines:
             for line in lines:
                 self._log.append(line.decode(errors="replace").rstrip())
 
-    def _wait_until_ready(self, binary: Path) -> None:
+    def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while not _accepts(self._socket):
             ended = self._process.poll() is not None
             if ended or time.monotonic() > deadline:
                 self.stop()
                 status = self._process.returncode
-                how = f"ended with status {status}" if ended else f"was not ready after {_READY_SECONDS:g} s"
-                raise ServerStartError("\n".join([f"{binary} serve {how}", *self.log[-10:]]))
+                how = f"ended with {_status(status)}" if ended else f"was not ready after {_READY_SECONDS:g} s"
+                raise ServerStartError("\n".join([f"{self._binary} serve {how}", *self.log[-10:]]))
             time.sleep(0.002)
+        self._ready = True
 
     def stop(self) -> None:
         """Ends the server and waits for it. In a forked child, whose parent's the server is, it does nothing."""
-        if os.getpid() != self._pid:
+        if os.getpid() != self._pid or self._stopping.is_set():
             return
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        # A forked child may hold the pipe open still, so that its end is not seen.
-        for end in (self._process.terminate, self._process.kill):
+        self._stopping.set()
+        with self._spawning:
+            process = self._process
+        if process.stdin is not None:
+            process.stdin.close()
+        for end in (process.terminate, process.kill):
             try:
-                self._process.wait(_STOP_SECONDS)
+                process.wait(_STOP_SECONDS)
                 break
             except subprocess.TimeoutExpired:
                 end()
-        self._process.wait()
-        self._reader.join(_STOP_SECONDS)
+        process.wait()
+        self._watcher.join(_STOP_SECONDS)
         self._remove_directory()
+
+    def let_go(self) -> None:
+        """Closes a forked child's end of the pipe, so that the server ends with the process that started it."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
     def _remove_directory(self) -> None:
         shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _status(code: int) -> str:
+    """Says how a process ended: `status 3`, `SIGKILL`."""
+    try:
+        return f"status {code}" if code >= 0 else signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
 
 
 def private_directory() -> str:
@@ -169,3 +245,16 @@ def _accepts(path: str) -> bool:
         except OSError:
             return False
         return True
+
+
+_running: weakref.WeakSet[Server] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    for server in list(_running):
+        server.let_go()
+    _running.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
