@@ -15,7 +15,7 @@ from google.protobuf import json_format
 
 import kantor
 from conftest import ROOT
-from kantor import _codec, _inputs, _stream, _terms
+from kantor import _codec, _inputs, _retry, _stream, _terms
 from kantor.v1 import input_pb2, loss_pb2, loss_service_pb2, tensor_pb2
 
 CASES = sorted((ROOT / "testdata" / "conformance").glob("*.json"))
@@ -70,8 +70,9 @@ def test_a_bad_request(path: Path, client: kantor.Client) -> None:
     assert caught.value.field == error["field"]
     batch = loss_service_pb2.EvaluateStreamRequest(batch={"id": 1, "inputs": request.inputs, "seed": request.seed})
     with pytest.raises(kantor.InvalidArgumentError) as caught:
-        stream = _stream.Stream(client._transport, request.objective, unordered=False, timeout=60)
-        stream._send(batch, 60).result(60)
+        patience, deadline = _retry.Patience(), _retry.Deadline(60)
+        stream = _stream.Stream(client._transport, request.objective, unordered=False, timeout=60, patience=patience)
+        stream._session(deadline).send(batch, deadline).result(60)
     assert caught.value.field == error["field"]
 
 

@@ -114,13 +114,14 @@ def test_a_closed_stream_says_so(client: kantor.Client) -> None:
 def test_a_dropped_stream_ends(client: kantor.Client) -> None:
     """A server takes 64 streams on a connection; a training script that makes a criterion a step must not run out."""
     stream = client.stream(kantor.GaussianKl())
-    call = stream._calls.get()
+    session = stream._sessions.get()
+    assert session.running
     gone = weakref.ref(stream)
     del stream
     gc.collect()
     assert gone() is None
-    call.join()
-    assert call.leaving
+    session.join()
+    assert not session.running
 
 
 def test_a_stream_closed_with_batches_in_flight_ends_them(client: kantor.Client, rng: np.random.Generator) -> None:
@@ -174,10 +175,13 @@ def test_a_stream_outlives_its_server(
         assert client.evaluate(kantor.GaussianKl("q"), q=batch(0)["q"]).value == value
 
 
-def test_a_stream_without_a_server_is_unavailable(serve: Callable[[], subprocess.Popen[bytes]], tmp_path: Path) -> None:
+def test_a_stream_without_a_server_is_unavailable(
+    serve: Callable[[], subprocess.Popen[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kantor._retry._LOST_SECONDS", 0.3)
     server = serve()
     with kantor.Client(f"unix:{tmp_path}/s.sock") as client, client.stream(kantor.GaussianKl("q")) as stream:
         server.kill()
         server.wait()
-        with pytest.raises(kantor.UnavailableError):
+        with pytest.raises(kantor.UnavailableError, match=r"\[UNAVAILABLE, \d tries in 0\.\d s\]"):
             stream.evaluate(q=batch(0)["q"])

@@ -13,9 +13,10 @@ from kantor._errors import ClosedError
 from kantor._inputs import Input
 from kantor._objective import Terms
 from kantor._results import Evaluation, ServerInfo
+from kantor._retry import Patience, retrying
 from kantor._server import Server, find_binary
 from kantor._stream import Stream
-from kantor._transport import PerProcess, Transport, retrying
+from kantor._transport import PerProcess, Transport
 from kantor.v1 import loss_service_pb2
 
 
@@ -33,13 +34,16 @@ class Client:
             installed from or on PATH.
         timeout: seconds that a call may take, repetitions included; None: no limit.
 
+    A call that finds the server away is made again: for half a minute if that server has answered before or is the
+    client's own, which is started again; else for three seconds.
+
     Raises:
         ServerNotFoundError: there is no address and no binary.
         ServerStartError: the binary was started and did not get ready.
     """
 
     def __init__(
-        self, address: str | None = None, *, binary: str | os.PathLike[str] | None = None, timeout: float | None = None
+        self, address: str | None = None, *, binary: str | os.PathLike[str] | None = None, timeout: float | None = 600
     ) -> None:
         self._server: Server | None = None
         if binary is None:
@@ -53,6 +57,7 @@ class Client:
         self.address = address
         self._timeout = timeout
         self._closed = False
+        self._patience = Patience(self._server)
         self._transports = PerProcess(functools.partial(Transport, address), Transport.close)
 
     def evaluate(
@@ -94,7 +99,8 @@ class Client:
         )
         _codec.write_inputs(request.inputs, _codec.merge(inputs, named))
         timeout = self._timeout if timeout is None else timeout
-        return _codec.evaluation(retrying(lambda left: self._transport().evaluate(request, left), timeout))
+        answer = retrying(lambda left: self._transport().evaluate(request, left), timeout, self._patience)
+        return _codec.evaluation(answer)
 
     def stream(
         self,
@@ -123,12 +129,12 @@ class Client:
             CallError: the stream could not be opened.
         """
         objective = _codec.objective(terms, gradients, extras, gradients_per_term=gradients_per_term)
-        return Stream(self._transport, objective, unordered=unordered, timeout=self._timeout)
+        return Stream(self._transport, objective, unordered=unordered, timeout=self._timeout, patience=self._patience)
 
     def info(self, *, timeout: float | None = None) -> ServerInfo:
         """Asks the server what it is and what it accepts."""
         timeout = self._timeout if timeout is None else timeout
-        return _codec.server_info(retrying(lambda left: self._transport().info(left), timeout))
+        return _codec.server_info(retrying(lambda left: self._transport().info(left), timeout, self._patience))
 
     @property
     def server_log(self) -> tuple[str, ...]:

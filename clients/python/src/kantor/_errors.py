@@ -62,15 +62,24 @@ class CallError(KantorError):
     Attributes:
         code: the gRPC status code's name: `UNAVAILABLE`.
         message: what the server or gRPC said.
+        retry_after: seconds after which the server wants to be asked again, where it says so; negative: never.
+        tries: how often the call was made.
+        seconds: that these tries took together.
+        hint: what else is known, such as how a server that the client started has ended.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, retry_after: float | None = None) -> None:
         self.code = code
         self.message = message
-        super().__init__(f"{message} [{code}]")
+        self.retry_after = retry_after
+        self.tries = 1
+        self.seconds = 0.0
+        self.hint = ""
+        super().__init__(code, message, retry_after)
 
-    def __reduce__(self) -> tuple[type[CallError], tuple[str, str]]:
-        return type(self), (self.code, self.message)
+    def __str__(self) -> str:
+        often = f", {self.tries} tries in {self.seconds:.1f} s" if self.tries > 1 else ""
+        return f"{self.message} [{self.code}{often}]" + (f"; {self.hint}" if self.hint else "")
 
 
 class UnavailableError(CallError):

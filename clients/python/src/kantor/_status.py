@@ -33,24 +33,37 @@ _CLASSES: dict[str, type[CallError]] = {
 
 def from_rpc(error: Any) -> KantorError:
     """Returns the exception for a grpc.RpcError, with the details that the server sent in its trailers."""
-    for key, value in error.trailing_metadata() or ():
-        if key == "grpc-status-details-bin":
-            return from_status(status_pb2.Status.FromString(value))
+    trailers = dict(error.trailing_metadata() or ())
+    retry_after = _pushback(trailers.get("grpc-retry-pushback-ms"))
+    if "grpc-status-details-bin" in trailers:
+        return from_status(status_pb2.Status.FromString(trailers["grpc-status-details-bin"]), retry_after)
     code: grpc.StatusCode = error.code()
-    return _exception(code.name, error.details() or "")
+    return _exception(code.name, error.details() or "", retry_after)
 
 
-def from_status(status: status_pb2.Status) -> KantorError:
+def from_status(status: status_pb2.Status, retry_after: float | None = None) -> KantorError:
     """Returns the exception for a status message: a trailer's, or that of a failed batch."""
     for detail in status.details:
-        bad = error_details_pb2.BadRequest()
+        bad, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
         if detail.Unpack(bad) and bad.field_violations:
             first = bad.field_violations[0]
             return InvalidArgumentError(first.field, first.description)
-    return _exception(code_pb2.Code.Name(status.code), status.message)
+        if detail.Unpack(retry) and retry_after is None:
+            retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos * 1e-9
+    return _exception(code_pb2.Code.Name(status.code), status.message, retry_after)
 
 
-def _exception(code: str, message: str) -> KantorError:
+def _pushback(text: str | None) -> float | None:
+    """Reads gRPC's way to say when to come back, in milliseconds; negative, or no number (gRFC A6): never."""
+    if text is None:
+        return None
+    try:
+        return int(text) / 1000
+    except ValueError:
+        return -1
+
+
+def _exception(code: str, message: str, retry_after: float | None) -> KantorError:
     if code == "INVALID_ARGUMENT":
         return InvalidArgumentError("", message)
-    return _CLASSES.get(code, CallError)(code, message)
+    return _CLASSES.get(code, CallError)(code, message, retry_after)

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 import grpc
 
-from kantor._errors import CancelledError, DeadlineError, UnavailableError
+from kantor._errors import CancelledError, DeadlineError
 from kantor._status import from_rpc
 from kantor.v1 import info_service_pb2, loss_service_pb2
 
 T = TypeVar("T")
 
 MESSAGE_BYTES = 128 << 20  # the server's limit, in either direction
-
-# Seconds before the second, third, ... try of a call that found the server unavailable: a restart takes about this
-# long.
-_BACKOFF = (0.05, 0.2, 0.8, 2.0)
 
 # Seconds that two clocks, and what wakes up by them, may be apart.
 _CLOCKS = 0.01
@@ -32,7 +27,7 @@ _OPTIONS = [
     # together than that.
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.max_reconnect_backoff_ms", 500),
     # A channel made after a fork must not find the connection of the one made before.
     ("grpc.use_local_subchannel_pool", 1),
 ]
@@ -129,25 +124,3 @@ def is_local(address: str) -> bool:
     """Whether an address is of this machine, where a proxy named in the environment can only break it."""
     host = address.removeprefix("dns:").lstrip("/")
     return host.startswith(("unix:", "localhost:", "127.", "[::1]"))
-
-
-def retrying(call: Callable[[float | None], T], timeout: float | None) -> T:
-    """Calls, again while the server is unavailable, with what is left of the timeout (seconds, None: no limit).
-
-    Raises:
-        UnavailableError: of the last try.
-        DeadlineError: when the timeout came first.
-    """
-    deadline = None if timeout is None else time.monotonic() + timeout
-    for pause in (*_BACKOFF, None):
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            break
-        try:
-            return call(left)
-        except UnavailableError:
-            if pause is None:
-                raise
-            pause *= random.uniform(0.8, 1.2)  # so that trainers that lost one server do not come back in step
-            time.sleep(pause if left is None else min(pause, left))
-    raise DeadlineError("DEADLINE_EXCEEDED", f"no result within {timeout:g} s")

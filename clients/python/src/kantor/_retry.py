@@ -1,0 +1,134 @@
+"""When a call that failed is made again, and when it is given up.
+
+Calls are pure, so that making one again is always safe. Worth it is only what can pass: a server that is away, or one
+that says itself when to come back.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from kantor._errors import CallError, DeadlineError, UnavailableError
+
+T = TypeVar("T")
+
+_FIRST_PAUSE = 0.05  # seconds before the second try; twice that before the third, and so on
+_LONGEST_PAUSE = 1.0
+_MOST_TRIES = 64
+# Seconds that the tries of one call may take: a server that never answered is probably not there; one that did is
+# being restarted.
+_NEVER_SEEN_SECONDS = 3.0
+_LOST_SECONDS = 30.0
+
+
+class Deadline:
+    """The end of what a call may take, from now; seconds=None: there is none."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def left(self) -> float | None:
+        """Returns the seconds until then, 0 when it has passed; None: there is no end."""
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    def error(self, what: str, more: str = "") -> DeadlineError:
+        """Returns the error that says what did not happen in time."""
+        return DeadlineError("DEADLINE_EXCEEDED", f"{what} within {self._seconds:g} s{more}")
+
+
+class _Server(Protocol):
+    """What Patience looks at of a server that the client started itself."""
+
+    @property
+    def trouble(self) -> str: ...
+
+    @property
+    def given_up(self) -> bool: ...
+
+
+class Patience:
+    """How long a client waits for its server, from what it knows of it.
+
+    Attributes:
+        answered: whether the server has answered this client before.
+    """
+
+    def __init__(self, server: _Server | None = None) -> None:
+        self.answered = False
+        self._server = server
+
+    def seconds(self) -> float:
+        """How long the tries of one call may take."""
+        if self._server is not None and self._server.given_up:
+            return 0
+        return _LOST_SECONDS if self.answered or self._server is not None else _NEVER_SEEN_SECONDS
+
+    def trouble(self) -> str:
+        """What happened to a server of the client's own; empty: nothing, or it is another's."""
+        return self._server.trouble if self._server is not None else ""
+
+
+def retryable(error: Exception) -> bool:
+    """Whether another try may end otherwise: a server says when to come back, or that it is not to be asked again."""
+    if not isinstance(error, CallError):
+        return False
+    return isinstance(error, UnavailableError) if error.retry_after is None else error.retry_after >= 0
+
+
+class Tries:
+    """The tries that failed of one call, or of one stream since its last answer."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._start = time.monotonic()
+        self._count = 0
+
+    def pause(self, error: Exception) -> float | None:
+        """Counts a try that ended in error; returns the seconds until the next, or None: there is none."""
+        self._count += 1
+        if not isinstance(error, CallError) or not retryable(error):
+            return None
+        # Trainers that lost one server at once must not come back in step.
+        pause = min(_FIRST_PAUSE * 2.0 ** (self._count - 1), _LONGEST_PAUSE) * random.uniform(0.5, 1)
+        if error.retry_after is not None:
+            pause = error.retry_after * random.uniform(1, 1.1)  # not before it is asked to
+        late = time.monotonic() - self._start + pause > self._patience.seconds()
+        return None if late or self._count >= _MOST_TRIES else pause
+
+    def told(self, error: Exception) -> Exception:
+        """Returns an error that says how often the call was tried, and what is known of the server."""
+        if isinstance(error, CallError):
+            error.tries, error.seconds = self._count, time.monotonic() - self._start
+            if isinstance(error, UnavailableError):
+                error.hint = self._patience.trouble()
+        return error
+
+
+def retrying(call: Callable[[float | None], T], timeout: float | None, patience: Patience) -> T:
+    """Calls, with what is left of the timeout (seconds, None: no limit), again while that may help.
+
+    Raises:
+        CallError: of the last try, with how many there were.
+        DeadlineError: when the timeout came first, with what the last try met.
+    """
+    deadline = Deadline(timeout)
+    tries, last = Tries(patience), ""
+    while True:
+        left = deadline.left()
+        if left == 0:
+            raise tries.told(deadline.error("no result", last))
+        try:
+            answer = call(left)
+        except CallError as error:
+            pause = tries.pause(error)
+            if pause is None:
+                raise tries.told(error) from None
+            last = f"; the last try met: {error}"
+            time.sleep(pause if left is None else min(pause, left))
+        else:
+            patience.answered = True
+            return answer
