@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import weakref
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 
-from kantor import _codec
+from kantor import _codec, _dump
 from kantor._errors import ClosedError
 from kantor._inputs import Input
 from kantor._objective import Terms
@@ -57,6 +58,7 @@ class Client:
         self.address = address
         self._timeout = timeout
         self._closed = False
+        self._calls = itertools.count(1)
         self._patience = Patience(self._server)
         self._transports = PerProcess(functools.partial(Transport, address), Transport.close)
 
@@ -99,8 +101,12 @@ class Client:
         )
         _codec.write_inputs(request.inputs, _codec.merge(inputs, named))
         timeout = self._timeout if timeout is None else timeout
-        answer = retrying(lambda left: self._transport().evaluate(request, left), timeout, self._patience)
-        return _codec.evaluation(answer)
+
+        def compute() -> Evaluation:
+            answer = retrying(lambda left: self._transport().evaluate(request, left), timeout, self._patience)
+            return _codec.evaluation(answer)
+
+        return _dump.watching(compute, lambda: request, next(self._calls))
 
     def stream(
         self,

@@ -32,6 +32,13 @@ class ForkedError(UnavailableError):
         super().__init__("UNAVAILABLE", "the process forked")
 
 
+class _GivenUpError(UnavailableError):
+    """What a call is ended with when one of its batches is given up."""
+
+    def __init__(self) -> None:
+        super().__init__("UNAVAILABLE", "a batch before was given up")
+
+
 class _Batch:
     """A batch that has no answer yet."""
 
@@ -114,6 +121,18 @@ class Session:
                 raise deadline.error("no result", self._trouble)
         return answer.result()
 
+    def give_up(self, batch: int) -> None:
+        """Forgets a batch. Its call ends, so that the server stops to compute, and what else it had is sent again."""
+        with self._changed:
+            given_up = self._batches.pop(batch, None)
+            call = self._call
+            if given_up is not None and call is not None and given_up.call is call:
+                for other in self._batches.values():
+                    other.sends -= other.call is call
+                call.end = _GivenUpError()
+                call.rpc.cancel()
+            self._changed.notify_all()
+
     def finish(self) -> None:
         """Ends it, without waiting for that. Batches without an answer are given up."""
         self._leave(CancelledError)
@@ -168,6 +187,8 @@ class Session:
                     tries, answers = Tries(self._patience), self._answers
                 if self._leaving is not None or (self._window and not self._batches):
                     return self._stop(end)
+                if isinstance(end, _GivenUpError):
+                    continue
                 pause = tries.pause(end)
                 if pause is None or max((b.sends for b in self._batches.values()), default=0) >= _MOST_SENDS:
                     return self._stop(tries.told(end))
@@ -211,12 +232,14 @@ class Session:
             return call.end or from_rpc(error)
         except KantorError as error:
             call.rpc.cancel()
-            return error
+            return call.end or error
         finally:
             call.requests.put(None)
 
     def _receive(self, call: _Call, message: loss_service_pb2.EvaluateStreamResponse) -> None:
         kind = message.WhichOneof("message")
+        if call.end is not None:
+            return  # it is being cancelled, and all that has no answer will be sent again
         if kind == "result":
             self._take(message.result.id).set_result(message.result.response)
         elif kind == "failure":

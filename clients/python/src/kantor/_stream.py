@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
-from kantor import _codec
+from kantor import _codec, _dump
 from kantor._errors import ClosedError
 from kantor._inputs import Input
 from kantor._results import Evaluation
@@ -40,13 +40,24 @@ class Pending:
         Raises:
             KantorError: why this batch failed; the stream lives on. After a DeadlineError result() may be called again.
         """
-        deadline = self._stream._deadline(timeout)
+        return self._result(self._stream._deadline(timeout))
+
+    def _result(self, deadline: Deadline) -> Evaluation:
+        batch = self._request.batch
+        return _dump.watching(
+            lambda: self._computed(deadline), lambda: _dump.whole(self._stream._objective, batch), batch.id
+        )
+
+    def _computed(self, deadline: Deadline) -> Evaluation:
         while True:
             try:
                 return _codec.evaluation(self._session.wait(self._answer, deadline))
             except ForkedError:
                 self._session = self._stream._session(deadline)
                 self._answer = self._session.send(self._request, deadline)
+
+    def _give_up(self) -> None:
+        self._session.give_up(self._request.batch.id)
 
 
 class Stream:
@@ -67,6 +78,7 @@ class Stream:
         patience: Patience,
     ) -> None:
         opening = loss_service_pb2.Open(objective=objective, unordered=unordered)
+        self._objective = objective
         self._default_timeout = timeout
         self._ids = itertools.count(1)
         self._closed = False
@@ -93,13 +105,20 @@ class Stream:
             inputs: the arguments by name, as in Client.evaluate; or as keywords.
             overrides: numbers of the terms that differ for this batch, by `term.field`: `{"kl.weight": 0.1}`.
             seed: of everything random that the server does.
-            timeout: seconds; None: the client's timeout.
+            timeout: seconds, after which the server stops to compute it; None: the client's timeout.
             **named: the arguments by name.
 
         Raises:
             KantorError: why this batch failed; the stream lives on.
         """
-        return self.submit(inputs, overrides=overrides, seed=seed, timeout=timeout, **named).result(timeout)
+        deadline = self._deadline(timeout)
+        pending = self._submit(_codec.merge(inputs, named), overrides, seed, deadline)
+        try:
+            return pending._result(deadline)
+        except BaseException:  # the timeout, or an interrupt: nobody can ask for the answer again
+            if not pending.done():
+                pending._give_up()
+            raise
 
     def submit(
         self,
@@ -116,14 +135,18 @@ class Stream:
         It waits while the server's window is full of batches in flight, at most timeout seconds. The arguments are
         those of evaluate.
         """
+        return self._submit(_codec.merge(inputs, named), overrides, seed, self._deadline(timeout))
+
+    def _submit(
+        self, inputs: Mapping[str, Input], overrides: Mapping[str, float] | None, seed: int, deadline: Deadline
+    ) -> Pending:
         # Filled where it will be sent from: a batch that became part of a request later would be copied.
         request = loss_service_pb2.EvaluateStreamRequest()
         batch = request.batch
         batch.id, batch.seed = next(self._ids), _codec.seed(seed)
-        _codec.write_inputs(batch.inputs, _codec.merge(inputs, named))
+        _codec.write_inputs(batch.inputs, inputs)
         for name, number in (overrides or {}).items():
             batch.overrides[name] = number
-        deadline = self._deadline(timeout)
         session = self._session(deadline)
         return Pending(self, request, session, session.send(request, deadline))
 
