@@ -29,7 +29,7 @@ def test_two_ranks_are_one_process(client: kantor.Client, tmp_path: Path) -> Non
         for rank in range(2)
     ]
     try:
-        outputs = [rank.communicate(timeout=60)[0] for rank in ranks]
+        outputs = [rank.communicate(timeout=240)[0] for rank in ranks]
     finally:
         for rank in ranks:
             rank.kill()
