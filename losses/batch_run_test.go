@@ -79,15 +79,17 @@ func raise(v *atomic.Int32, now int32) {
 func TestProblemsRunAtOnce(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 	var running, most atomic.Int32
-	met := make(chan struct{})
+	first, second := make(chan struct{}), make(chan struct{})
 	result, err := evaluatePuppet(t.Context(), t, 50, 1<<12, func(_ context.Context, b int) error {
 		raise(&most, running.Add(1))
 		defer running.Add(-1)
 		switch b {
-		case 0:
-			<-met // ends only while another problem runs
+		case 0: // these two end only while the other runs, whichever begins
+			close(first)
+			<-second
 		case 1:
-			close(met)
+			close(second)
+			<-first
 		}
 		return nil
 	})
