@@ -2,13 +2,21 @@ package losses
 
 import "fmt"
 
+// batched is an input whose arrays can have the extent B of a batch.
+type batched interface {
+	Input
+	// batch is B; 0: it is no batch, and the problems of a term share it.
+	batch() int
+	// problem is problem b of a batch, by itself.
+	problem(b int) Input
+	// elements is the number of numbers.
+	elements() int
+}
+
 // batch is the number of problems of an input; 0: it is no batch, and the problems of a term share it.
 func batch(in Input) int {
-	switch v := in.(type) {
-	case *Measure:
+	if v, ok := in.(batched); ok {
 		return v.batch()
-	case *Gaussian:
-		return v.Mean.batch()
 	}
 	return 0
 }
@@ -21,7 +29,11 @@ func (a Array) batch() int {
 	return a.Shape[0]
 }
 
-func (m *Measure) batch() int { return m.Points.batch() }
+func (m *Measure) batch() int        { return m.Points.batch() }
+func (g *Gaussian) batch() int       { return g.Mean.batch() }
+func (c *Categorical) batch() int    { return choice(c.Logits, c.Probabilities).batch() }
+func (b *Bernoulli) batch() int      { return choice(b.Logits, b.Probabilities).batch() }
+func (f *VonMisesFisher) batch() int { return f.Mean.batch() }
 
 func (m *Measure) dimension() int { return m.Points.Shape[len(m.Points.Shape)-1] }
 
@@ -60,12 +72,8 @@ func (in Inputs) problem(uses []Use, b, count int) Inputs {
 	for _, use := range uses {
 		out[use.Input] = in[use.Input]
 		switch v := in[use.Input].(type) {
-		case *Measure:
+		case batched:
 			if v.batch() > 0 {
-				out[use.Input] = v.problem(b)
-			}
-		case *Gaussian:
-			if v.Mean.batch() > 0 {
 				out[use.Input] = v.problem(b)
 			}
 		case *Prior:
@@ -75,7 +83,7 @@ func (in Inputs) problem(uses []Use, b, count int) Inputs {
 	return out
 }
 
-func (m *Measure) problem(b int) *Measure {
+func (m *Measure) problem(b int) Input {
 	out := &Measure{Points: m.Points.problem(b, m.rows(b))}
 	if m.Weights != nil {
 		weights := m.Weights.problem(b, m.rows(b))
@@ -84,7 +92,7 @@ func (m *Measure) problem(b int) *Measure {
 	return out
 }
 
-func (g *Gaussian) problem(b int) *Gaussian {
+func (g *Gaussian) problem(b int) Input {
 	n := g.Mean.Shape[1]
 	out := &Gaussian{Mean: g.Mean.problem(b, n)}
 	if g.Covariance == nil {
@@ -142,14 +150,20 @@ func sharedElements(in Input) int {
 	if batch(in) > 0 {
 		return 0
 	}
-	switch v := in.(type) {
-	case *Measure:
-		return v.Points.Len()
-	case *Gaussian:
-		if v.Covariance != nil {
-			return v.Mean.Len() + v.Covariance.Len()
-		}
-		return 2 * v.Mean.Len()
+	if v, ok := in.(batched); ok {
+		return v.elements()
 	}
 	return 0
+}
+
+func (m *Measure) elements() int        { return m.Points.Len() }
+func (c *Categorical) elements() int    { return choice(c.Logits, c.Probabilities).Len() }
+func (b *Bernoulli) elements() int      { return choice(b.Logits, b.Probabilities).Len() }
+func (f *VonMisesFisher) elements() int { return f.Mean.Len() + f.Concentration.Len() }
+
+func (g *Gaussian) elements() int {
+	if g.Covariance != nil {
+		return g.Mean.Len() + g.Covariance.Len()
+	}
+	return 2 * g.Mean.Len()
 }

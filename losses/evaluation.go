@@ -12,7 +12,8 @@ import (
 type Evaluation struct {
 	terms     []boundTerm
 	gradients map[Ref]target
-	perTerm   bool // each term's own gradients are wanted too
+	kinds     Inputs // an empty one of the kind of each input that has a gradient
+	perTerm   bool   // each term's own gradients are wanted too
 }
 
 // target is a tensor whose gradient is wanted.
@@ -119,7 +120,7 @@ func (e *Evaluation) Work() Work {
 // is the context's. Evaluations at the same time share the processors evenly, however large they are.
 func (e *Evaluation) Evaluate(ctx context.Context) (*Result, error) {
 	ctx = parallel.Request(ctx)
-	result := &Result{Gradients: map[Ref]Array{}}
+	result := &Result{Gradients: map[Ref]Array{}, Kinds: e.kinds}
 	sums := map[Ref][]float64{} // nothing was added yet where there is none
 	for _, t := range e.terms {
 		solved, err := t.solve(ctx)

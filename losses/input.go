@@ -7,11 +7,15 @@ import (
 	"slices"
 )
 
-// Input is a named argument of a loss: *[Measure], *[Gaussian], *[Prior] or *[ConeCriticState].
+// Input is a named argument of a loss: *[Measure], *[Gaussian], *[Categorical], *[Bernoulli], *[VonMisesFisher], *[Prior] or *[ConeCriticState].
 //
 // With one more extent in front, B, its arrays are a batch: B problems that are computed each as if it were alone. An input without it is shared by all
 // problems of a term.
-type Input interface{ kind() string }
+type Input interface {
+	kind() string
+	// check reports the first thing that is wrong with it by itself; the name is its own.
+	check(name string) error
+}
 
 // Measure is a weighted point cloud, or a batch of them.
 type Measure struct {
@@ -44,6 +48,9 @@ func (*Measure) kind() string         { return "measure" }
 func (*Gaussian) kind() string        { return "Gaussian" }
 func (*Prior) kind() string           { return "prior" }
 func (*ConeCriticState) kind() string { return "critic's state" }
+func (*Categorical) kind() string     { return "categorical" }
+func (*Bernoulli) kind() string       { return "Bernoulli" }
+func (*VonMisesFisher) kind() string  { return "von Mises-Fisher" }
 
 // Inputs are the arguments of an objective by name.
 type Inputs map[string]Input
@@ -59,18 +66,7 @@ func (r Ref) path() string { return fmt.Sprintf("inputs[%q].%s", r.Input, r.Fiel
 // check reports the first thing that is wrong with an input by itself, in the order of the names, so that the same request gives the same error.
 func (in Inputs) check() error {
 	for _, name := range slices.Sorted(maps.Keys(in)) {
-		var err error
-		switch v := in[name].(type) {
-		case *Measure:
-			err = v.check(name)
-		case *Gaussian:
-			err = v.check(name)
-		case *Prior:
-			err = v.check(name)
-		case *ConeCriticState:
-			err = v.check(name)
-		}
-		if err != nil {
+		if err := in[name].check(name); err != nil {
 			return err
 		}
 	}
@@ -146,6 +142,23 @@ func (m *Measure) checkWeights(path string) error {
 	return nil
 }
 
+// emptyLike returns an input of the same kind that holds nothing.
+func emptyLike(in Input) Input {
+	switch in.(type) {
+	case *Measure:
+		return &Measure{}
+	case *Gaussian:
+		return &Gaussian{}
+	case *Categorical:
+		return &Categorical{}
+	case *Bernoulli:
+		return &Bernoulli{}
+	case *VonMisesFisher:
+		return &VonMisesFisher{}
+	}
+	return nil
+}
+
 // tensor returns the array that r names, or an error that lists what can be named.
 func (in Inputs) tensor(r Ref) (Array, error) {
 	switch v := in[r.Input].(type) {
@@ -173,10 +186,20 @@ func (in Inputs) tensor(r Ref) (Array, error) {
 			}
 		}
 		return Array{}, fmt.Errorf("input %q is a Gaussian, want mean or %s", r.Input, v.spread())
-	case *Prior:
-		return Array{}, fmt.Errorf("input %q is a prior, which has no gradient", r.Input)
-	case *ConeCriticState:
-		return Array{}, fmt.Errorf("input %q is a critic's state, which has no gradient", r.Input)
+	case *Categorical:
+		return choice(v.Logits, v.Probabilities).tensor(r, v)
+	case *Bernoulli:
+		return choice(v.Logits, v.Probabilities).tensor(r, v)
+	case *VonMisesFisher:
+		switch r.Field {
+		case "mean":
+			return v.Mean, nil
+		case "concentration":
+			return v.Concentration, nil
+		}
+		return Array{}, fmt.Errorf("input %q is a %s, want mean or concentration", r.Input, v.kind())
+	case nil:
+		return Array{}, fmt.Errorf("there is no input %q", r.Input)
 	}
-	return Array{}, fmt.Errorf("there is no input %q", r.Input)
+	return Array{}, fmt.Errorf("input %q is a %s, which has no gradient", r.Input, in[r.Input].kind())
 }

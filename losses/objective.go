@@ -79,9 +79,12 @@ func (o Objective) Bind(inputs Inputs, seed uint64) (*Evaluation, error) {
 	if err := o.checkBatches(inputs); err != nil {
 		return nil, err
 	}
-	e := &Evaluation{perTerm: o.PerTerm}
+	e := &Evaluation{perTerm: o.PerTerm, kinds: Inputs{}}
 	if e.gradients, err = o.bindGradients(inputs); err != nil {
 		return nil, err
+	}
+	for r := range e.gradients {
+		e.kinds[r.Input] = emptyLike(inputs[r.Input])
 	}
 	extras, err := o.bindExtras(names)
 	if err != nil {

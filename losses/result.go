@@ -5,6 +5,7 @@ type Result struct {
 	Value     float64       // Σ weight·value over the terms of weight other than 0 and their problems
 	Terms     []TermResult  // in the objective's order
 	Gradients map[Ref]Array // of Value, in the number format of the input
+	Kinds     Inputs        // an empty input of the kind of each that has a gradient, by name
 }
 
 // TermResult is one summand's value and how far it can be trusted.

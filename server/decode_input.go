@@ -22,9 +22,17 @@ func decodeInput(name string, in *kantorv1.Input) (losses.Input, error) {
 		return decodePrior(path+".prior", in.GetPrior())
 	case *kantorv1.Input_ConeCritic:
 		return decodeConeCritic(path, in.GetConeCritic())
+	case *kantorv1.Input_Categorical:
+		return decodeCategorical(path, in.GetCategorical())
+	case *kantorv1.Input_Bernoulli:
+		return decodeBernoulli(path, in.GetBernoulli())
+	case *kantorv1.Input_VonMisesFisher:
+		return decodeVonMisesFisher(path, in.GetVonMisesFisher())
 	}
-	return nil, badf(path, "is of no kind, want a measure, a gaussian, a prior or a cone_critic")
+	return nil, badf(path, "is of no kind, want one of %v", fieldNames(kindOneof))
 }
+
+var kindOneof = (&kantorv1.Input{}).ProtoReflect().Descriptor().Oneofs().ByName("kind")
 
 func decodeMeasure(path string, m *kantorv1.Measure) (losses.Input, error) {
 	points, err := decodeTensor(path+".points", m.GetPoints())

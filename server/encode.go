@@ -1,23 +1,25 @@
 package server
 
 import (
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	kantorv1 "kantor/gen/kantor/v1"
 	"kantor/losses"
 )
 
 // encode turns a result into a response, but for the timing and the build. It takes the result over: tensors may share its memory.
 func encode(r *losses.Result) *kantorv1.EvaluateResponse {
-	response := &kantorv1.EvaluateResponse{Value: r.Value, Gradients: encodeGradients(r.Gradients)}
+	response := &kantorv1.EvaluateResponse{Value: r.Value, Gradients: encodeGradients(r.Gradients, r.Kinds)}
 	for _, t := range r.Terms {
-		response.Terms = append(response.Terms, encodeTerm(t))
+		response.Terms = append(response.Terms, encodeTerm(t, r.Kinds))
 	}
 	return response
 }
 
-func encodeTerm(t losses.TermResult) *kantorv1.TermResult {
+func encodeTerm(t losses.TermResult, kinds losses.Inputs) *kantorv1.TermResult {
 	term := &kantorv1.TermResult{Name: t.Name}
 	if t.Own != nil {
-		term.Gradients = encodeGradients(t.Own)
+		term.Gradients = encodeGradients(t.Own, kinds)
 	}
 	for _, o := range t.Outcomes {
 		outcome := &kantorv1.Outcome{Value: o.Value, Estimand: kantorv1.Estimand(o.Estimand), StandardError: o.StandardError}
@@ -95,35 +97,35 @@ func encodeSizes(sizes []int) []int64 {
 }
 
 // encodeGradients puts every gradient where its tensor stood: an input of the same kind under the same name.
-func encodeGradients(gradients map[losses.Ref]losses.Array) map[string]*kantorv1.Input {
+func encodeGradients(gradients map[losses.Ref]losses.Array, kinds losses.Inputs) map[string]*kantorv1.Input {
 	out := map[string]*kantorv1.Input{}
-	measure := func(name string) *kantorv1.Measure {
-		if out[name] == nil {
-			out[name] = &kantorv1.Input{Kind: &kantorv1.Input_Measure{Measure: &kantorv1.Measure{}}}
-		}
-		return out[name].GetMeasure()
-	}
-	gaussian := func(name string) *kantorv1.Gaussian {
-		if out[name] == nil {
-			out[name] = &kantorv1.Input{Kind: &kantorv1.Input_Gaussian{Gaussian: &kantorv1.Gaussian{}}}
-		}
-		return out[name].GetGaussian()
-	}
 	for ref, gradient := range gradients {
-		switch tensor := encodeTensor(gradient); ref.Field {
-		case "points":
-			measure(ref.Input).Points = tensor
-		case "weights":
-			measure(ref.Input).Weights = tensor
-		case "mean":
-			gaussian(ref.Input).Mean = tensor
-		case "log_variance":
-			gaussian(ref.Input).Spread = &kantorv1.Gaussian_LogVariance{LogVariance: tensor}
-		case "covariance":
-			gaussian(ref.Input).Spread = &kantorv1.Gaussian_Covariance{Covariance: tensor}
+		if out[ref.Input] == nil {
+			out[ref.Input] = &kantorv1.Input{}
 		}
+		input := mutableKind(out[ref.Input], kinds[ref.Input])
+		input.Set(input.Descriptor().Fields().ByName(protoreflect.Name(ref.Field)), protoreflect.ValueOf(encodeTensor(gradient).ProtoReflect()))
 	}
 	return out
+}
+
+// mutableKind makes a message one of a kind of input, if it is not one yet, and returns what holds its tensors.
+func mutableKind(in *kantorv1.Input, kind losses.Input) protoreflect.Message {
+	name := protoreflect.Name("")
+	switch kind.(type) {
+	case *losses.Measure:
+		name = "measure"
+	case *losses.Gaussian:
+		name = "gaussian"
+	case *losses.Categorical:
+		name = "categorical"
+	case *losses.Bernoulli:
+		name = "bernoulli"
+	case *losses.VonMisesFisher:
+		name = "von_mises_fisher"
+	}
+	m := in.ProtoReflect()
+	return m.Mutable(m.Descriptor().Fields().ByName(name)).Message()
 }
 
 // encodePotential returns [N] or, of a batch, [B,N]; nil for nil.

@@ -36,6 +36,9 @@ type Input struct {
 	//	*Input_Gaussian
 	//	*Input_Prior
 	//	*Input_ConeCritic
+	//	*Input_Categorical
+	//	*Input_Bernoulli
+	//	*Input_VonMisesFisher
 	Kind          isInput_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -114,6 +117,33 @@ func (x *Input) GetConeCritic() *ConeCriticState {
 	return nil
 }
 
+func (x *Input) GetCategorical() *Categorical {
+	if x != nil {
+		if x, ok := x.Kind.(*Input_Categorical); ok {
+			return x.Categorical
+		}
+	}
+	return nil
+}
+
+func (x *Input) GetBernoulli() *Bernoulli {
+	if x != nil {
+		if x, ok := x.Kind.(*Input_Bernoulli); ok {
+			return x.Bernoulli
+		}
+	}
+	return nil
+}
+
+func (x *Input) GetVonMisesFisher() *VonMisesFisher {
+	if x != nil {
+		if x, ok := x.Kind.(*Input_VonMisesFisher); ok {
+			return x.VonMisesFisher
+		}
+	}
+	return nil
+}
+
 type isInput_Kind interface {
 	isInput_Kind()
 }
@@ -138,6 +168,21 @@ type Input_ConeCritic struct {
 	ConeCritic *ConeCriticState `protobuf:"bytes,4,opt,name=cone_critic,json=coneCritic,proto3,oneof"`
 }
 
+type Input_Categorical struct {
+	// One choice among K per row.
+	Categorical *Categorical `protobuf:"bytes,5,opt,name=categorical,proto3,oneof"`
+}
+
+type Input_Bernoulli struct {
+	// One vector of independent bits per row.
+	Bernoulli *Bernoulli `protobuf:"bytes,6,opt,name=bernoulli,proto3,oneof"`
+}
+
+type Input_VonMisesFisher struct {
+	// One distribution on the sphere per row.
+	VonMisesFisher *VonMisesFisher `protobuf:"bytes,7,opt,name=von_mises_fisher,json=vonMisesFisher,proto3,oneof"`
+}
+
 func (*Input_Measure) isInput_Kind() {}
 
 func (*Input_Gaussian) isInput_Kind() {}
@@ -145,6 +190,12 @@ func (*Input_Gaussian) isInput_Kind() {}
 func (*Input_Prior) isInput_Kind() {}
 
 func (*Input_ConeCritic) isInput_Kind() {}
+
+func (*Input_Categorical) isInput_Kind() {}
+
+func (*Input_Bernoulli) isInput_Kind() {}
+
+func (*Input_VonMisesFisher) isInput_Kind() {}
 
 // Measure is a weighted point cloud, or a batch of them.
 type Measure struct {
@@ -736,17 +787,252 @@ func (*Gaussian_LogVariance) isGaussian_Spread() {}
 
 func (*Gaussian_Covariance) isGaussian_Spread() {}
 
+// Categorical is one distribution over K classes per row, as an encoder with a softmax gives them, or a batch of such rows. A latent of several choices is
+// sent as that many rows.
+type Categorical struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The distribution of each row.
+	//
+	// Types that are valid to be assigned to Parameter:
+	//
+	//	*Categorical_Logits
+	//	*Categorical_Probabilities
+	Parameter     isCategorical_Parameter `protobuf_oneof:"parameter"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Categorical) Reset() {
+	*x = Categorical{}
+	mi := &file_kantor_v1_input_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Categorical) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Categorical) ProtoMessage() {}
+
+func (x *Categorical) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_input_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Categorical.ProtoReflect.Descriptor instead.
+func (*Categorical) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_input_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Categorical) GetParameter() isCategorical_Parameter {
+	if x != nil {
+		return x.Parameter
+	}
+	return nil
+}
+
+func (x *Categorical) GetLogits() *Tensor {
+	if x != nil {
+		if x, ok := x.Parameter.(*Categorical_Logits); ok {
+			return x.Logits
+		}
+	}
+	return nil
+}
+
+func (x *Categorical) GetProbabilities() *Tensor {
+	if x != nil {
+		if x, ok := x.Parameter.(*Categorical_Probabilities); ok {
+			return x.Probabilities
+		}
+	}
+	return nil
+}
+
+type isCategorical_Parameter interface {
+	isCategorical_Parameter()
+}
+
+type Categorical_Logits struct {
+	// Logarithms of the probabilities up to a constant in each row, [N,K] or [B,N,K]. A class of -Inf has probability 0, and its gradient is 0; one class
+	// of each row at least is finite.
+	Logits *Tensor `protobuf:"bytes,1,opt,name=logits,proto3,oneof"`
+}
+
+type Categorical_Probabilities struct {
+	// Probabilities up to a factor in each row, [N,K] or [B,N,K]: non-negative with a positive sum, which need not be 1. The gradient is that of the
+	// distribution after division by the sum, so its product with the row is 0.
+	Probabilities *Tensor `protobuf:"bytes,2,opt,name=probabilities,proto3,oneof"`
+}
+
+func (*Categorical_Logits) isCategorical_Parameter() {}
+
+func (*Categorical_Probabilities) isCategorical_Parameter() {}
+
+// Bernoulli is D independent bits per row, or a batch of such rows.
+type Bernoulli struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The distribution of each bit.
+	//
+	// Types that are valid to be assigned to Parameter:
+	//
+	//	*Bernoulli_Logits
+	//	*Bernoulli_Probabilities
+	Parameter     isBernoulli_Parameter `protobuf_oneof:"parameter"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Bernoulli) Reset() {
+	*x = Bernoulli{}
+	mi := &file_kantor_v1_input_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Bernoulli) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Bernoulli) ProtoMessage() {}
+
+func (x *Bernoulli) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_input_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Bernoulli.ProtoReflect.Descriptor instead.
+func (*Bernoulli) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_input_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Bernoulli) GetParameter() isBernoulli_Parameter {
+	if x != nil {
+		return x.Parameter
+	}
+	return nil
+}
+
+func (x *Bernoulli) GetLogits() *Tensor {
+	if x != nil {
+		if x, ok := x.Parameter.(*Bernoulli_Logits); ok {
+			return x.Logits
+		}
+	}
+	return nil
+}
+
+func (x *Bernoulli) GetProbabilities() *Tensor {
+	if x != nil {
+		if x, ok := x.Parameter.(*Bernoulli_Probabilities); ok {
+			return x.Probabilities
+		}
+	}
+	return nil
+}
+
+type isBernoulli_Parameter interface {
+	isBernoulli_Parameter()
+}
+
+type Bernoulli_Logits struct {
+	// Logarithms of the odds of a one, [N,D] or [B,N,D]; -Inf and Inf are probabilities of 0 and 1, whose gradients are 0.
+	Logits *Tensor `protobuf:"bytes,1,opt,name=logits,proto3,oneof"`
+}
+
+type Bernoulli_Probabilities struct {
+	// Probabilities of a one, from 0 to 1, [N,D] or [B,N,D].
+	Probabilities *Tensor `protobuf:"bytes,2,opt,name=probabilities,proto3,oneof"`
+}
+
+func (*Bernoulli_Logits) isBernoulli_Parameter() {}
+
+func (*Bernoulli_Probabilities) isBernoulli_Parameter() {}
+
+// VonMisesFisher is one distribution on the unit sphere per row, of density proportional to e^{concentration <mean, x>}, or a batch of such rows.
+type VonMisesFisher struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Mean directions, [N,D] or [B,N,D], of length 1 up to rounding in binary32; D is at least 2.
+	Mean *Tensor `protobuf:"bytes,1,opt,name=mean,proto3" json:"mean,omitempty"`
+	// Concentrations, [N] or [B,N], non-negative: 0 is the uniform distribution.
+	Concentration *Tensor `protobuf:"bytes,2,opt,name=concentration,proto3" json:"concentration,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VonMisesFisher) Reset() {
+	*x = VonMisesFisher{}
+	mi := &file_kantor_v1_input_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VonMisesFisher) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VonMisesFisher) ProtoMessage() {}
+
+func (x *VonMisesFisher) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_input_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VonMisesFisher.ProtoReflect.Descriptor instead.
+func (*VonMisesFisher) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_input_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *VonMisesFisher) GetMean() *Tensor {
+	if x != nil {
+		return x.Mean
+	}
+	return nil
+}
+
+func (x *VonMisesFisher) GetConcentration() *Tensor {
+	if x != nil {
+		return x.Concentration
+	}
+	return nil
+}
+
 var File_kantor_v1_input_proto protoreflect.FileDescriptor
 
 const file_kantor_v1_input_proto_rawDesc = "" +
 	"\n" +
-	"\x15kantor/v1/input.proto\x12\tkantor.v1\x1a\x16kantor/v1/tensor.proto\"\xdb\x01\n" +
+	"\x15kantor/v1/input.proto\x12\tkantor.v1\x1a\x16kantor/v1/tensor.proto\"\x94\x03\n" +
 	"\x05Input\x12.\n" +
 	"\ameasure\x18\x01 \x01(\v2\x12.kantor.v1.MeasureH\x00R\ameasure\x121\n" +
 	"\bgaussian\x18\x02 \x01(\v2\x13.kantor.v1.GaussianH\x00R\bgaussian\x12(\n" +
 	"\x05prior\x18\x03 \x01(\v2\x10.kantor.v1.PriorH\x00R\x05prior\x12=\n" +
 	"\vcone_critic\x18\x04 \x01(\v2\x1a.kantor.v1.ConeCriticStateH\x00R\n" +
-	"coneCriticB\x06\n" +
+	"coneCritic\x12:\n" +
+	"\vcategorical\x18\x05 \x01(\v2\x16.kantor.v1.CategoricalH\x00R\vcategorical\x124\n" +
+	"\tbernoulli\x18\x06 \x01(\v2\x14.kantor.v1.BernoulliH\x00R\tbernoulli\x12E\n" +
+	"\x10von_mises_fisher\x18\a \x01(\v2\x19.kantor.v1.VonMisesFisherH\x00R\x0evonMisesFisherB\x06\n" +
 	"\x04kind\"w\n" +
 	"\aMeasure\x12)\n" +
 	"\x06points\x18\x01 \x01(\v2\x11.kantor.v1.TensorR\x06points\x12+\n" +
@@ -786,7 +1072,18 @@ const file_kantor_v1_input_proto_rawDesc = "" +
 	"\n" +
 	"covariance\x18\x03 \x01(\v2\x11.kantor.v1.TensorH\x00R\n" +
 	"covarianceB\b\n" +
-	"\x06spreadB\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3"
+	"\x06spread\"\x82\x01\n" +
+	"\vCategorical\x12+\n" +
+	"\x06logits\x18\x01 \x01(\v2\x11.kantor.v1.TensorH\x00R\x06logits\x129\n" +
+	"\rprobabilities\x18\x02 \x01(\v2\x11.kantor.v1.TensorH\x00R\rprobabilitiesB\v\n" +
+	"\tparameter\"\x80\x01\n" +
+	"\tBernoulli\x12+\n" +
+	"\x06logits\x18\x01 \x01(\v2\x11.kantor.v1.TensorH\x00R\x06logits\x129\n" +
+	"\rprobabilities\x18\x02 \x01(\v2\x11.kantor.v1.TensorH\x00R\rprobabilitiesB\v\n" +
+	"\tparameter\"p\n" +
+	"\x0eVonMisesFisher\x12%\n" +
+	"\x04mean\x18\x01 \x01(\v2\x11.kantor.v1.TensorR\x04mean\x127\n" +
+	"\rconcentration\x18\x02 \x01(\v2\x11.kantor.v1.TensorR\rconcentrationB\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3"
 
 var (
 	file_kantor_v1_input_proto_rawDescOnce sync.Once
@@ -800,7 +1097,7 @@ func file_kantor_v1_input_proto_rawDescGZIP() []byte {
 	return file_kantor_v1_input_proto_rawDescData
 }
 
-var file_kantor_v1_input_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_kantor_v1_input_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_kantor_v1_input_proto_goTypes = []any{
 	(*Input)(nil),           // 0: kantor.v1.Input
 	(*Measure)(nil),         // 1: kantor.v1.Measure
@@ -811,35 +1108,47 @@ var file_kantor_v1_input_proto_goTypes = []any{
 	(*GaussianMixture)(nil), // 6: kantor.v1.GaussianMixture
 	(*ConeCriticState)(nil), // 7: kantor.v1.ConeCriticState
 	(*Gaussian)(nil),        // 8: kantor.v1.Gaussian
-	(*Tensor)(nil),          // 9: kantor.v1.Tensor
+	(*Categorical)(nil),     // 9: kantor.v1.Categorical
+	(*Bernoulli)(nil),       // 10: kantor.v1.Bernoulli
+	(*VonMisesFisher)(nil),  // 11: kantor.v1.VonMisesFisher
+	(*Tensor)(nil),          // 12: kantor.v1.Tensor
 }
 var file_kantor_v1_input_proto_depIdxs = []int32{
 	1,  // 0: kantor.v1.Input.measure:type_name -> kantor.v1.Measure
 	8,  // 1: kantor.v1.Input.gaussian:type_name -> kantor.v1.Gaussian
 	2,  // 2: kantor.v1.Input.prior:type_name -> kantor.v1.Prior
 	7,  // 3: kantor.v1.Input.cone_critic:type_name -> kantor.v1.ConeCriticState
-	9,  // 4: kantor.v1.Measure.points:type_name -> kantor.v1.Tensor
-	9,  // 5: kantor.v1.Measure.weights:type_name -> kantor.v1.Tensor
-	3,  // 6: kantor.v1.Prior.standard_normal:type_name -> kantor.v1.StandardNormal
-	4,  // 7: kantor.v1.Prior.uniform_cube:type_name -> kantor.v1.UniformCube
-	5,  // 8: kantor.v1.Prior.uniform_sphere:type_name -> kantor.v1.UniformSphere
-	6,  // 9: kantor.v1.Prior.gaussian_mixture:type_name -> kantor.v1.GaussianMixture
-	9,  // 10: kantor.v1.GaussianMixture.means:type_name -> kantor.v1.Tensor
-	9,  // 11: kantor.v1.GaussianMixture.log_variance:type_name -> kantor.v1.Tensor
-	9,  // 12: kantor.v1.GaussianMixture.weights:type_name -> kantor.v1.Tensor
-	9,  // 13: kantor.v1.ConeCriticState.tips:type_name -> kantor.v1.Tensor
-	9,  // 14: kantor.v1.ConeCriticState.heights:type_name -> kantor.v1.Tensor
-	9,  // 15: kantor.v1.ConeCriticState.tip_moments:type_name -> kantor.v1.Tensor
-	9,  // 16: kantor.v1.ConeCriticState.height_moments:type_name -> kantor.v1.Tensor
-	9,  // 17: kantor.v1.ConeCriticState.averages:type_name -> kantor.v1.Tensor
-	9,  // 18: kantor.v1.Gaussian.mean:type_name -> kantor.v1.Tensor
-	9,  // 19: kantor.v1.Gaussian.log_variance:type_name -> kantor.v1.Tensor
-	9,  // 20: kantor.v1.Gaussian.covariance:type_name -> kantor.v1.Tensor
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	9,  // 4: kantor.v1.Input.categorical:type_name -> kantor.v1.Categorical
+	10, // 5: kantor.v1.Input.bernoulli:type_name -> kantor.v1.Bernoulli
+	11, // 6: kantor.v1.Input.von_mises_fisher:type_name -> kantor.v1.VonMisesFisher
+	12, // 7: kantor.v1.Measure.points:type_name -> kantor.v1.Tensor
+	12, // 8: kantor.v1.Measure.weights:type_name -> kantor.v1.Tensor
+	3,  // 9: kantor.v1.Prior.standard_normal:type_name -> kantor.v1.StandardNormal
+	4,  // 10: kantor.v1.Prior.uniform_cube:type_name -> kantor.v1.UniformCube
+	5,  // 11: kantor.v1.Prior.uniform_sphere:type_name -> kantor.v1.UniformSphere
+	6,  // 12: kantor.v1.Prior.gaussian_mixture:type_name -> kantor.v1.GaussianMixture
+	12, // 13: kantor.v1.GaussianMixture.means:type_name -> kantor.v1.Tensor
+	12, // 14: kantor.v1.GaussianMixture.log_variance:type_name -> kantor.v1.Tensor
+	12, // 15: kantor.v1.GaussianMixture.weights:type_name -> kantor.v1.Tensor
+	12, // 16: kantor.v1.ConeCriticState.tips:type_name -> kantor.v1.Tensor
+	12, // 17: kantor.v1.ConeCriticState.heights:type_name -> kantor.v1.Tensor
+	12, // 18: kantor.v1.ConeCriticState.tip_moments:type_name -> kantor.v1.Tensor
+	12, // 19: kantor.v1.ConeCriticState.height_moments:type_name -> kantor.v1.Tensor
+	12, // 20: kantor.v1.ConeCriticState.averages:type_name -> kantor.v1.Tensor
+	12, // 21: kantor.v1.Gaussian.mean:type_name -> kantor.v1.Tensor
+	12, // 22: kantor.v1.Gaussian.log_variance:type_name -> kantor.v1.Tensor
+	12, // 23: kantor.v1.Gaussian.covariance:type_name -> kantor.v1.Tensor
+	12, // 24: kantor.v1.Categorical.logits:type_name -> kantor.v1.Tensor
+	12, // 25: kantor.v1.Categorical.probabilities:type_name -> kantor.v1.Tensor
+	12, // 26: kantor.v1.Bernoulli.logits:type_name -> kantor.v1.Tensor
+	12, // 27: kantor.v1.Bernoulli.probabilities:type_name -> kantor.v1.Tensor
+	12, // 28: kantor.v1.VonMisesFisher.mean:type_name -> kantor.v1.Tensor
+	12, // 29: kantor.v1.VonMisesFisher.concentration:type_name -> kantor.v1.Tensor
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_kantor_v1_input_proto_init() }
@@ -853,6 +1162,9 @@ func file_kantor_v1_input_proto_init() {
 		(*Input_Gaussian)(nil),
 		(*Input_Prior)(nil),
 		(*Input_ConeCritic)(nil),
+		(*Input_Categorical)(nil),
+		(*Input_Bernoulli)(nil),
+		(*Input_VonMisesFisher)(nil),
 	}
 	file_kantor_v1_input_proto_msgTypes[2].OneofWrappers = []any{
 		(*Prior_StandardNormal)(nil),
@@ -866,13 +1178,21 @@ func file_kantor_v1_input_proto_init() {
 		(*Gaussian_LogVariance)(nil),
 		(*Gaussian_Covariance)(nil),
 	}
+	file_kantor_v1_input_proto_msgTypes[9].OneofWrappers = []any{
+		(*Categorical_Logits)(nil),
+		(*Categorical_Probabilities)(nil),
+	}
+	file_kantor_v1_input_proto_msgTypes[10].OneofWrappers = []any{
+		(*Bernoulli_Logits)(nil),
+		(*Bernoulli_Probabilities)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kantor_v1_input_proto_rawDesc), len(file_kantor_v1_input_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

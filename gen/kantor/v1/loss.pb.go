@@ -248,6 +248,281 @@ func (Method) EnumDescriptor() ([]byte, []int) {
 	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{3}
 }
 
+// Direction says which way a Kullback-Leibler divergence looks.
+type Direction int32
+
+const (
+	// Not given: forward.
+	Direction_DIRECTION_UNSPECIFIED Direction = 0
+	// KL(posterior, prior), that of the evidence lower bound.
+	Direction_DIRECTION_FORWARD Direction = 1
+	// KL(prior, posterior).
+	Direction_DIRECTION_REVERSE Direction = 2
+	// The sum of both (Jeffreys 1946).
+	Direction_DIRECTION_SYMMETRIC Direction = 3
+)
+
+// Enum value maps for Direction.
+var (
+	Direction_name = map[int32]string{
+		0: "DIRECTION_UNSPECIFIED",
+		1: "DIRECTION_FORWARD",
+		2: "DIRECTION_REVERSE",
+		3: "DIRECTION_SYMMETRIC",
+	}
+	Direction_value = map[string]int32{
+		"DIRECTION_UNSPECIFIED": 0,
+		"DIRECTION_FORWARD":     1,
+		"DIRECTION_REVERSE":     2,
+		"DIRECTION_SYMMETRIC":   3,
+	}
+)
+
+func (x Direction) Enum() *Direction {
+	p := new(Direction)
+	*p = x
+	return p
+}
+
+func (x Direction) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Direction) Descriptor() protoreflect.EnumDescriptor {
+	return file_kantor_v1_loss_proto_enumTypes[4].Descriptor()
+}
+
+func (Direction) Type() protoreflect.EnumType {
+	return &file_kantor_v1_loss_proto_enumTypes[4]
+}
+
+func (x Direction) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Direction.Descriptor instead.
+func (Direction) EnumDescriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{4}
+}
+
+// Estimator says how total correlation is found.
+type Estimator int32
+
+const (
+	// Not given: stratified.
+	Estimator_ESTIMATOR_UNSPECIFIED Estimator = 0
+	// Minibatch stratified sampling (Chen et al. 2018): each row's own posterior has the weight 1/N of the dataset, one other (N-M)/(NM), the rest 1/M, with
+	// M one less than the rows of the batch.
+	Estimator_ESTIMATOR_STRATIFIED Estimator = 1
+	// Minibatch weighted sampling (Chen et al. 2018): every posterior has the weight 1/(NB), which is biased.
+	Estimator_ESTIMATOR_WEIGHTED Estimator = 2
+	// The Sinkhorn divergence between the codes and the codes with every column permuted by itself, without posteriors and without a discriminator. In units
+	// of the cost ½|x-y|², not in nats.
+	Estimator_ESTIMATOR_TRANSPORT Estimator = 3
+)
+
+// Enum value maps for Estimator.
+var (
+	Estimator_name = map[int32]string{
+		0: "ESTIMATOR_UNSPECIFIED",
+		1: "ESTIMATOR_STRATIFIED",
+		2: "ESTIMATOR_WEIGHTED",
+		3: "ESTIMATOR_TRANSPORT",
+	}
+	Estimator_value = map[string]int32{
+		"ESTIMATOR_UNSPECIFIED": 0,
+		"ESTIMATOR_STRATIFIED":  1,
+		"ESTIMATOR_WEIGHTED":    2,
+		"ESTIMATOR_TRANSPORT":   3,
+	}
+)
+
+func (x Estimator) Enum() *Estimator {
+	p := new(Estimator)
+	*p = x
+	return p
+}
+
+func (x Estimator) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Estimator) Descriptor() protoreflect.EnumDescriptor {
+	return file_kantor_v1_loss_proto_enumTypes[5].Descriptor()
+}
+
+func (Estimator) Type() protoreflect.EnumType {
+	return &file_kantor_v1_loss_proto_enumTypes[5]
+}
+
+func (x Estimator) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Estimator.Descriptor instead.
+func (Estimator) EnumDescriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{5}
+}
+
+// Moments says whose covariance a DisentangledInferredPrior looks at.
+type Moments int32
+
+const (
+	// Not given: those of the codes.
+	Moments_MOMENTS_UNSPECIFIED Moments = 0
+	// The covariance of the posterior's means: DIP-VAE-I.
+	Moments_MOMENTS_MEANS Moments = 1
+	// The covariance of the codes, that of the means and the mean of the posterior's variances: DIP-VAE-II.
+	Moments_MOMENTS_CODES Moments = 2
+)
+
+// Enum value maps for Moments.
+var (
+	Moments_name = map[int32]string{
+		0: "MOMENTS_UNSPECIFIED",
+		1: "MOMENTS_MEANS",
+		2: "MOMENTS_CODES",
+	}
+	Moments_value = map[string]int32{
+		"MOMENTS_UNSPECIFIED": 0,
+		"MOMENTS_MEANS":       1,
+		"MOMENTS_CODES":       2,
+	}
+)
+
+func (x Moments) Enum() *Moments {
+	p := new(Moments)
+	*p = x
+	return p
+}
+
+func (x Moments) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Moments) Descriptor() protoreflect.EnumDescriptor {
+	return file_kantor_v1_loss_proto_enumTypes[6].Descriptor()
+}
+
+func (Moments) Type() protoreflect.EnumType {
+	return &file_kantor_v1_loss_proto_enumTypes[6]
+}
+
+func (x Moments) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Moments.Descriptor instead.
+func (Moments) EnumDescriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{6}
+}
+
+// StressForm says what of the distances is compared.
+type StressForm int32
+
+const (
+	// Not given: metric.
+	StressForm_STRESS_FORM_UNSPECIFIED StressForm = 0
+	// The distances, up to one factor.
+	StressForm_STRESS_FORM_METRIC StressForm = 1
+	// Their order (Kruskal 1964): against the increasing function of the data's distances that fits best.
+	StressForm_STRESS_FORM_RANK StressForm = 2
+)
+
+// Enum value maps for StressForm.
+var (
+	StressForm_name = map[int32]string{
+		0: "STRESS_FORM_UNSPECIFIED",
+		1: "STRESS_FORM_METRIC",
+		2: "STRESS_FORM_RANK",
+	}
+	StressForm_value = map[string]int32{
+		"STRESS_FORM_UNSPECIFIED": 0,
+		"STRESS_FORM_METRIC":      1,
+		"STRESS_FORM_RANK":        2,
+	}
+)
+
+func (x StressForm) Enum() *StressForm {
+	p := new(StressForm)
+	*p = x
+	return p
+}
+
+func (x StressForm) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (StressForm) Descriptor() protoreflect.EnumDescriptor {
+	return file_kantor_v1_loss_proto_enumTypes[7].Descriptor()
+}
+
+func (StressForm) Type() protoreflect.EnumType {
+	return &file_kantor_v1_loss_proto_enumTypes[7]
+}
+
+func (x StressForm) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use StressForm.Descriptor instead.
+func (StressForm) EnumDescriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{7}
+}
+
+// Metric is a distance between rows.
+type Metric int32
+
+const (
+	// Not given: Euclidean.
+	Metric_METRIC_UNSPECIFIED Metric = 0
+	// |x-y|.
+	Metric_METRIC_EUCLIDEAN Metric = 1
+	// Σ|x_j - y_j|: of rows that are cumulative distributions over equal bins, W1 between them in bins.
+	Metric_METRIC_MANHATTAN Metric = 2
+)
+
+// Enum value maps for Metric.
+var (
+	Metric_name = map[int32]string{
+		0: "METRIC_UNSPECIFIED",
+		1: "METRIC_EUCLIDEAN",
+		2: "METRIC_MANHATTAN",
+	}
+	Metric_value = map[string]int32{
+		"METRIC_UNSPECIFIED": 0,
+		"METRIC_EUCLIDEAN":   1,
+		"METRIC_MANHATTAN":   2,
+	}
+)
+
+func (x Metric) Enum() *Metric {
+	p := new(Metric)
+	*p = x
+	return p
+}
+
+func (x Metric) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Metric) Descriptor() protoreflect.EnumDescriptor {
+	return file_kantor_v1_loss_proto_enumTypes[8].Descriptor()
+}
+
+func (Metric) Type() protoreflect.EnumType {
+	return &file_kantor_v1_loss_proto_enumTypes[8]
+}
+
+func (x Metric) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Metric.Descriptor instead.
+func (Metric) EnumDescriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{8}
+}
+
 // SliceAggregate says what is made of the directions.
 type SliceAggregate int32
 
@@ -285,11 +560,11 @@ func (x SliceAggregate) String() string {
 }
 
 func (SliceAggregate) Descriptor() protoreflect.EnumDescriptor {
-	return file_kantor_v1_loss_proto_enumTypes[4].Descriptor()
+	return file_kantor_v1_loss_proto_enumTypes[9].Descriptor()
 }
 
 func (SliceAggregate) Type() protoreflect.EnumType {
-	return &file_kantor_v1_loss_proto_enumTypes[4]
+	return &file_kantor_v1_loss_proto_enumTypes[9]
 }
 
 func (x SliceAggregate) Number() protoreflect.EnumNumber {
@@ -298,7 +573,7 @@ func (x SliceAggregate) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SliceAggregate.Descriptor instead.
 func (SliceAggregate) EnumDescriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{4}
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{9}
 }
 
 // Kernel is a positive definite function of two points, up to a constant; d is their distance.
@@ -346,11 +621,11 @@ func (x Kernel) String() string {
 }
 
 func (Kernel) Descriptor() protoreflect.EnumDescriptor {
-	return file_kantor_v1_loss_proto_enumTypes[5].Descriptor()
+	return file_kantor_v1_loss_proto_enumTypes[10].Descriptor()
 }
 
 func (Kernel) Type() protoreflect.EnumType {
-	return &file_kantor_v1_loss_proto_enumTypes[5]
+	return &file_kantor_v1_loss_proto_enumTypes[10]
 }
 
 func (x Kernel) Number() protoreflect.EnumNumber {
@@ -359,7 +634,7 @@ func (x Kernel) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Kernel.Descriptor instead.
 func (Kernel) EnumDescriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{5}
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{10}
 }
 
 // Statistic says whether pairs of a point with itself count.
@@ -399,11 +674,11 @@ func (x Statistic) String() string {
 }
 
 func (Statistic) Descriptor() protoreflect.EnumDescriptor {
-	return file_kantor_v1_loss_proto_enumTypes[6].Descriptor()
+	return file_kantor_v1_loss_proto_enumTypes[11].Descriptor()
 }
 
 func (Statistic) Type() protoreflect.EnumType {
-	return &file_kantor_v1_loss_proto_enumTypes[6]
+	return &file_kantor_v1_loss_proto_enumTypes[11]
 }
 
 func (x Statistic) Number() protoreflect.EnumNumber {
@@ -412,7 +687,7 @@ func (x Statistic) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Statistic.Descriptor instead.
 func (Statistic) EnumDescriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{6}
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{11}
 }
 
 // Convention says which multiple is meant.
@@ -452,11 +727,11 @@ func (x Convention) String() string {
 }
 
 func (Convention) Descriptor() protoreflect.EnumDescriptor {
-	return file_kantor_v1_loss_proto_enumTypes[7].Descriptor()
+	return file_kantor_v1_loss_proto_enumTypes[12].Descriptor()
 }
 
 func (Convention) Type() protoreflect.EnumType {
-	return &file_kantor_v1_loss_proto_enumTypes[7]
+	return &file_kantor_v1_loss_proto_enumTypes[12]
 }
 
 func (x Convention) Number() protoreflect.EnumNumber {
@@ -465,7 +740,7 @@ func (x Convention) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Convention.Descriptor instead.
 func (Convention) EnumDescriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{7}
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{12}
 }
 
 // Term is one weighted summand of an objective.
@@ -488,6 +763,14 @@ type Term struct {
 	//	*Term_Mmd
 	//	*Term_Stein
 	//	*Term_ConeCritic
+	//	*Term_CategoricalKl
+	//	*Term_BernoulliKl
+	//	*Term_VonMisesFisherKl
+	//	*Term_DiscreteKl
+	//	*Term_JensenShannon
+	//	*Term_TotalCorrelation
+	//	*Term_Dip
+	//	*Term_Stress
 	Loss          isTerm_Loss `protobuf_oneof:"loss"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -625,6 +908,78 @@ func (x *Term) GetConeCritic() *ConeCritic {
 	return nil
 }
 
+func (x *Term) GetCategoricalKl() *CategoricalKl {
+	if x != nil {
+		if x, ok := x.Loss.(*Term_CategoricalKl); ok {
+			return x.CategoricalKl
+		}
+	}
+	return nil
+}
+
+func (x *Term) GetBernoulliKl() *BernoulliKl {
+	if x != nil {
+		if x, ok := x.Loss.(*Term_BernoulliKl); ok {
+			return x.BernoulliKl
+		}
+	}
+	return nil
+}
+
+func (x *Term) GetVonMisesFisherKl() *VonMisesFisherKl {
+	if x != nil {
+		if x, ok := x.Loss.(*Term_VonMisesFisherKl); ok {
+			return x.VonMisesFisherKl
+		}
+	}
+	return nil
+}
+
+func (x *Term) GetDiscreteKl() *DiscreteKl {
+	if x != nil {
+		if x, ok := x.Loss.(*Term_DiscreteKl); ok {
+			return x.DiscreteKl
+		}
+	}
+	return nil
+}
+
+func (x *Term) GetJensenShannon() *JensenShannon {
+	if x != nil {
+		if x, ok := x.Loss.(*Term_JensenShannon); ok {
+			return x.JensenShannon
+		}
+	}
+	return nil
+}
+
+func (x *Term) GetTotalCorrelation() *TotalCorrelation {
+	if x != nil {
+		if x, ok := x.Loss.(*Term_TotalCorrelation); ok {
+			return x.TotalCorrelation
+		}
+	}
+	return nil
+}
+
+func (x *Term) GetDip() *DisentangledInferredPrior {
+	if x != nil {
+		if x, ok := x.Loss.(*Term_Dip); ok {
+			return x.Dip
+		}
+	}
+	return nil
+}
+
+func (x *Term) GetStress() *Stress {
+	if x != nil {
+		if x, ok := x.Loss.(*Term_Stress); ok {
+			return x.Stress
+		}
+	}
+	return nil
+}
+
 type isTerm_Loss interface {
 	isTerm_Loss()
 }
@@ -674,6 +1029,46 @@ type Term_ConeCritic struct {
 	ConeCritic *ConeCritic `protobuf:"bytes,18,opt,name=cone_critic,json=coneCritic,proto3,oneof"`
 }
 
+type Term_CategoricalKl struct {
+	// Kullback-Leibler between choices.
+	CategoricalKl *CategoricalKl `protobuf:"bytes,19,opt,name=categorical_kl,json=categoricalKl,proto3,oneof"`
+}
+
+type Term_BernoulliKl struct {
+	// Kullback-Leibler between vectors of bits.
+	BernoulliKl *BernoulliKl `protobuf:"bytes,20,opt,name=bernoulli_kl,json=bernoulliKl,proto3,oneof"`
+}
+
+type Term_VonMisesFisherKl struct {
+	// Kullback-Leibler on the sphere.
+	VonMisesFisherKl *VonMisesFisherKl `protobuf:"bytes,21,opt,name=von_mises_fisher_kl,json=vonMisesFisherKl,proto3,oneof"`
+}
+
+type Term_DiscreteKl struct {
+	// Kullback-Leibler between discrete measures.
+	DiscreteKl *DiscreteKl `protobuf:"bytes,22,opt,name=discrete_kl,json=discreteKl,proto3,oneof"`
+}
+
+type Term_JensenShannon struct {
+	// The symmetric divergence that stays finite.
+	JensenShannon *JensenShannon `protobuf:"bytes,23,opt,name=jensen_shannon,json=jensenShannon,proto3,oneof"`
+}
+
+type Term_TotalCorrelation struct {
+	// Dependence between the axes of codes.
+	TotalCorrelation *TotalCorrelation `protobuf:"bytes,24,opt,name=total_correlation,json=totalCorrelation,proto3,oneof"`
+}
+
+type Term_Dip struct {
+	// Moments of an inferred prior.
+	Dip *DisentangledInferredPrior `protobuf:"bytes,25,opt,name=dip,proto3,oneof"`
+}
+
+type Term_Stress struct {
+	// Distances in one space against those in another.
+	Stress *Stress `protobuf:"bytes,26,opt,name=stress,proto3,oneof"`
+}
+
 func (*Term_Sinkhorn) isTerm_Loss() {}
 
 func (*Term_Kantorovich) isTerm_Loss() {}
@@ -691,6 +1086,22 @@ func (*Term_Mmd) isTerm_Loss() {}
 func (*Term_Stein) isTerm_Loss() {}
 
 func (*Term_ConeCritic) isTerm_Loss() {}
+
+func (*Term_CategoricalKl) isTerm_Loss() {}
+
+func (*Term_BernoulliKl) isTerm_Loss() {}
+
+func (*Term_VonMisesFisherKl) isTerm_Loss() {}
+
+func (*Term_DiscreteKl) isTerm_Loss() {}
+
+func (*Term_JensenShannon) isTerm_Loss() {}
+
+func (*Term_TotalCorrelation) isTerm_Loss() {}
+
+func (*Term_Dip) isTerm_Loss() {}
+
+func (*Term_Stress) isTerm_Loss() {}
 
 // SinkhornDivergence is S = OT(a,b) - ½OT(a,a) - ½OT(b,b), where OT is the least of <plan, cost> + ε KL(plan, a⊗b) over the plans between a and b. The
 // masses of source and target agree to 1e-6 of themselves or the term is refused; what is left is spread over the target.
@@ -1109,15 +1520,27 @@ func (x *KantorovichDual) GetAt() string {
 	return ""
 }
 
-// GaussianKl is KL(posterior, prior): the sum over dimensions, the mean over the rows of a problem.
+// GaussianKl is KL(posterior, prior): the sum over dimensions, the mean over the rows of a problem. Where one of the two has full covariances so may the
+// other; a singular covariance of the prior, or of the posterior, has an infinite divergence.
 //
-// Gradients: mean and log_variance of posterior and prior. Extras: per_dimension, [D], the mean over rows.
+// An infinite value comes with the warning INFINITE_VALUE, and the term then has a gradient of 0 in that problem: there is no direction of descent.
+//
+// Gradients: mean and log_variance or covariance of posterior and prior. Extras: per_row, [N]; per_dimension, [D], the mean over rows, of diagonal
+// Gaussians.
 type GaussianKl struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the posterior, a Gaussian; empty: "posterior".
 	Posterior string `protobuf:"bytes,1,opt,name=posterior,proto3" json:"posterior,omitempty"`
 	// Name of the prior, a Gaussian of as many rows as the posterior or of one; empty: N(0, I).
-	Prior         string `protobuf:"bytes,2,opt,name=prior,proto3" json:"prior,omitempty"`
+	Prior string `protobuf:"bytes,2,opt,name=prior,proto3" json:"prior,omitempty"`
+	// Which way.
+	Direction Direction `protobuf:"varint,3,opt,name=direction,proto3,enum=kantor.v1.Direction" json:"direction,omitempty"`
+	// Free bits (Kingma et al. 2016), in nats: a dimension whose mean over rows is below counts as this much, and has a gradient of 0. Of diagonal Gaussians
+	// only. Absent: none.
+	FreeBits *float64 `protobuf:"fixed64,4,opt,name=free_bits,json=freeBits,proto3,oneof" json:"free_bits,omitempty"`
+	// Capacity (Burgess et al. 2018), in nats: the value is the distance of the divergence from it, |KL - capacity|, with a gradient of 0 where they are equal. Not
+	// together with free_bits. Absent: the value is the divergence.
+	Capacity      *float64 `protobuf:"fixed64,5,opt,name=capacity,proto3,oneof" json:"capacity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1166,6 +1589,687 @@ func (x *GaussianKl) GetPrior() string {
 	return ""
 }
 
+func (x *GaussianKl) GetDirection() Direction {
+	if x != nil {
+		return x.Direction
+	}
+	return Direction_DIRECTION_UNSPECIFIED
+}
+
+func (x *GaussianKl) GetFreeBits() float64 {
+	if x != nil && x.FreeBits != nil {
+		return *x.FreeBits
+	}
+	return 0
+}
+
+func (x *GaussianKl) GetCapacity() float64 {
+	if x != nil && x.Capacity != nil {
+		return *x.Capacity
+	}
+	return 0
+}
+
+// CategoricalKl is KL(posterior, prior) of choices among K classes, the mean over the rows of a problem. A class that the prior cannot choose and the
+// posterior can makes it infinite, with the warning INFINITE_VALUE and a gradient of 0 in that problem.
+//
+// Gradients: logits or probabilities of posterior and prior. Extras: per_row, [N].
+type CategoricalKl struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the posterior, a Categorical; empty: "posterior".
+	Posterior string `protobuf:"bytes,1,opt,name=posterior,proto3" json:"posterior,omitempty"`
+	// Name of the prior, a Categorical of as many rows as the posterior or of one; empty: all classes are as likely.
+	Prior string `protobuf:"bytes,2,opt,name=prior,proto3" json:"prior,omitempty"`
+	// Which way.
+	Direction Direction `protobuf:"varint,3,opt,name=direction,proto3,enum=kantor.v1.Direction" json:"direction,omitempty"`
+	// Free bits, in nats: a mean over rows that is below counts as this much, with a gradient of 0. Absent: none.
+	FreeBits *float64 `protobuf:"fixed64,4,opt,name=free_bits,json=freeBits,proto3,oneof" json:"free_bits,omitempty"`
+	// Capacity, in nats, as for GaussianKl. Absent: the value is the divergence.
+	Capacity      *float64 `protobuf:"fixed64,5,opt,name=capacity,proto3,oneof" json:"capacity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CategoricalKl) Reset() {
+	*x = CategoricalKl{}
+	mi := &file_kantor_v1_loss_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CategoricalKl) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CategoricalKl) ProtoMessage() {}
+
+func (x *CategoricalKl) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_loss_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CategoricalKl.ProtoReflect.Descriptor instead.
+func (*CategoricalKl) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *CategoricalKl) GetPosterior() string {
+	if x != nil {
+		return x.Posterior
+	}
+	return ""
+}
+
+func (x *CategoricalKl) GetPrior() string {
+	if x != nil {
+		return x.Prior
+	}
+	return ""
+}
+
+func (x *CategoricalKl) GetDirection() Direction {
+	if x != nil {
+		return x.Direction
+	}
+	return Direction_DIRECTION_UNSPECIFIED
+}
+
+func (x *CategoricalKl) GetFreeBits() float64 {
+	if x != nil && x.FreeBits != nil {
+		return *x.FreeBits
+	}
+	return 0
+}
+
+func (x *CategoricalKl) GetCapacity() float64 {
+	if x != nil && x.Capacity != nil {
+		return *x.Capacity
+	}
+	return 0
+}
+
+// BernoulliKl is KL(posterior, prior) of vectors of independent bits: the sum over bits, the mean over the rows of a problem. It is infinite as
+// CategoricalKl is.
+//
+// Gradients: logits or probabilities of posterior and prior. Extras: per_row, [N]; per_dimension, [D], the mean over rows.
+type BernoulliKl struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the posterior, a Bernoulli; empty: "posterior".
+	Posterior string `protobuf:"bytes,1,opt,name=posterior,proto3" json:"posterior,omitempty"`
+	// Name of the prior, a Bernoulli of as many rows as the posterior or of one; empty: fair bits.
+	Prior string `protobuf:"bytes,2,opt,name=prior,proto3" json:"prior,omitempty"`
+	// Which way.
+	Direction Direction `protobuf:"varint,3,opt,name=direction,proto3,enum=kantor.v1.Direction" json:"direction,omitempty"`
+	// Free bits, in nats, of each dimension, as for GaussianKl. Absent: none.
+	FreeBits *float64 `protobuf:"fixed64,4,opt,name=free_bits,json=freeBits,proto3,oneof" json:"free_bits,omitempty"`
+	// Capacity, in nats, as for GaussianKl. Absent: the value is the divergence.
+	Capacity      *float64 `protobuf:"fixed64,5,opt,name=capacity,proto3,oneof" json:"capacity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BernoulliKl) Reset() {
+	*x = BernoulliKl{}
+	mi := &file_kantor_v1_loss_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BernoulliKl) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BernoulliKl) ProtoMessage() {}
+
+func (x *BernoulliKl) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_loss_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BernoulliKl.ProtoReflect.Descriptor instead.
+func (*BernoulliKl) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *BernoulliKl) GetPosterior() string {
+	if x != nil {
+		return x.Posterior
+	}
+	return ""
+}
+
+func (x *BernoulliKl) GetPrior() string {
+	if x != nil {
+		return x.Prior
+	}
+	return ""
+}
+
+func (x *BernoulliKl) GetDirection() Direction {
+	if x != nil {
+		return x.Direction
+	}
+	return Direction_DIRECTION_UNSPECIFIED
+}
+
+func (x *BernoulliKl) GetFreeBits() float64 {
+	if x != nil && x.FreeBits != nil {
+		return *x.FreeBits
+	}
+	return 0
+}
+
+func (x *BernoulliKl) GetCapacity() float64 {
+	if x != nil && x.Capacity != nil {
+		return *x.Capacity
+	}
+	return 0
+}
+
+// VonMisesFisherKl is the divergence of the posterior from the uniform distribution on the sphere, the mean over the rows of a problem (Davidson et al. 2018).
+// It does not depend on the mean directions.
+//
+// Gradients: mean, which is 0, and concentration. Extras: per_row, [N].
+type VonMisesFisherKl struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the posterior, a VonMisesFisher; empty: "posterior".
+	Posterior string `protobuf:"bytes,1,opt,name=posterior,proto3" json:"posterior,omitempty"`
+	// Free bits, in nats, as for CategoricalKl. Absent: none.
+	FreeBits *float64 `protobuf:"fixed64,2,opt,name=free_bits,json=freeBits,proto3,oneof" json:"free_bits,omitempty"`
+	// Capacity, in nats, as for GaussianKl. Absent: the value is the divergence.
+	Capacity      *float64 `protobuf:"fixed64,3,opt,name=capacity,proto3,oneof" json:"capacity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VonMisesFisherKl) Reset() {
+	*x = VonMisesFisherKl{}
+	mi := &file_kantor_v1_loss_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VonMisesFisherKl) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VonMisesFisherKl) ProtoMessage() {}
+
+func (x *VonMisesFisherKl) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_loss_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VonMisesFisherKl.ProtoReflect.Descriptor instead.
+func (*VonMisesFisherKl) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *VonMisesFisherKl) GetPosterior() string {
+	if x != nil {
+		return x.Posterior
+	}
+	return ""
+}
+
+func (x *VonMisesFisherKl) GetFreeBits() float64 {
+	if x != nil && x.FreeBits != nil {
+		return *x.FreeBits
+	}
+	return 0
+}
+
+func (x *VonMisesFisherKl) GetCapacity() float64 {
+	if x != nil && x.Capacity != nil {
+		return *x.Capacity
+	}
+	return 0
+}
+
+// DiscreteKl is Σ a ln(a/b) over the points of source and target, where points are the same that agree in all coordinates: it knows whether points agree, not
+// how far apart they are. Masses agree as for SinkhornDivergence. A point of the source that the target lacks makes it infinite, with the warning
+// INFINITE_VALUE and a gradient of 0 in that problem: of two clouds drawn from densities it always is.
+//
+// Gradients: weights of source and target, centred; points, which are 0.
+type DiscreteKl struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the source input, a Measure; empty: "source".
+	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// Name of the target input, a Measure; empty: "target".
+	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	// Which way: forward is of the source from the target.
+	Direction     Direction `protobuf:"varint,3,opt,name=direction,proto3,enum=kantor.v1.Direction" json:"direction,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiscreteKl) Reset() {
+	*x = DiscreteKl{}
+	mi := &file_kantor_v1_loss_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiscreteKl) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiscreteKl) ProtoMessage() {}
+
+func (x *DiscreteKl) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_loss_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiscreteKl.ProtoReflect.Descriptor instead.
+func (*DiscreteKl) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DiscreteKl) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *DiscreteKl) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *DiscreteKl) GetDirection() Direction {
+	if x != nil {
+		return x.Direction
+	}
+	return Direction_DIRECTION_UNSPECIFIED
+}
+
+// JensenShannon is ½KL(source, m) + ½KL(target, m) with m the mean of both: at most ln 2 for each row, bit or unit of mass, so that it is finite where
+// Kullback-Leibler is not, and as flat there as that is steep. Source and target are of one kind: Categorical, the mean over rows; Bernoulli, the sum over
+// bits and the mean over rows; or Measure, on points that agree as for DiscreteKl, of equal masses.
+//
+// Gradients: logits or probabilities of both; of Measures weights, centred, and points, which are 0. Extras: per_row, [N], but of Measures.
+type JensenShannon struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the source input; empty: "source".
+	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// Name of the target input, of as many rows as the source or of one; empty: "target".
+	Target        string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JensenShannon) Reset() {
+	*x = JensenShannon{}
+	mi := &file_kantor_v1_loss_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JensenShannon) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JensenShannon) ProtoMessage() {}
+
+func (x *JensenShannon) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_loss_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JensenShannon.ProtoReflect.Descriptor instead.
+func (*JensenShannon) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *JensenShannon) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *JensenShannon) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+// TotalCorrelation weighs the parts that the mean KL of a batch of posteriors falls into (Chen et al. 2018): the mutual information between data and codes,
+// the total correlation between the axes of the codes, and the KL of each axis from that of N(0, I). The parts sum to the mean of ln q(z|x) - ln p(z) over the
+// codes, not to the closed form of KL. With ESTIMATOR_TRANSPORT it is total correlation alone.
+//
+// Gradients: points of the codes; mean and log_variance of the posterior. Extras: mutual_information, total_correlation, dimension_wise_kl, [1] each and
+// unweighted; per_dimension, [D], the last by axis. With ESTIMATOR_TRANSPORT there are none.
+type TotalCorrelation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the codes, a Measure of N points with equal weights, one drawn from each row of the posterior; empty: "codes".
+	Codes string `protobuf:"bytes,1,opt,name=codes,proto3" json:"codes,omitempty"`
+	// Name of the posterior, a diagonal Gaussian of as many rows; empty: "posterior". Not with ESTIMATOR_TRANSPORT, which has none.
+	Posterior string `protobuf:"bytes,2,opt,name=posterior,proto3" json:"posterior,omitempty"`
+	// How it is found.
+	Estimator Estimator `protobuf:"varint,3,opt,name=estimator,proto3,enum=kantor.v1.Estimator" json:"estimator,omitempty"`
+	// Number of examples in the dataset that the batch is drawn from, at least that of the rows. Needed but with ESTIMATOR_TRANSPORT.
+	DatasetSize int64 `protobuf:"varint,4,opt,name=dataset_size,json=datasetSize,proto3" json:"dataset_size,omitempty"`
+	// Factor of the mutual information; absent: 1.
+	MutualInformation *float64 `protobuf:"fixed64,5,opt,name=mutual_information,json=mutualInformation,proto3,oneof" json:"mutual_information,omitempty"`
+	// Factor of the total correlation, the β of the paper; absent: 1.
+	TotalCorrelation *float64 `protobuf:"fixed64,6,opt,name=total_correlation,json=totalCorrelation,proto3,oneof" json:"total_correlation,omitempty"`
+	// Factor of the dimension-wise KL; absent: 1.
+	DimensionWiseKl *float64 `protobuf:"fixed64,7,opt,name=dimension_wise_kl,json=dimensionWiseKl,proto3,oneof" json:"dimension_wise_kl,omitempty"`
+	// With ESTIMATOR_TRANSPORT: temperature as a length, ε = blur². Absent: as for SinkhornDivergence.
+	Blur *float64 `protobuf:"fixed64,8,opt,name=blur,proto3,oneof" json:"blur,omitempty"`
+	// With ESTIMATOR_TRANSPORT: self terms; not given: as for SinkhornDivergence.
+	Debias        Debias `protobuf:"varint,9,opt,name=debias,proto3,enum=kantor.v1.Debias" json:"debias,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TotalCorrelation) Reset() {
+	*x = TotalCorrelation{}
+	mi := &file_kantor_v1_loss_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TotalCorrelation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TotalCorrelation) ProtoMessage() {}
+
+func (x *TotalCorrelation) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_loss_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TotalCorrelation.ProtoReflect.Descriptor instead.
+func (*TotalCorrelation) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *TotalCorrelation) GetCodes() string {
+	if x != nil {
+		return x.Codes
+	}
+	return ""
+}
+
+func (x *TotalCorrelation) GetPosterior() string {
+	if x != nil {
+		return x.Posterior
+	}
+	return ""
+}
+
+func (x *TotalCorrelation) GetEstimator() Estimator {
+	if x != nil {
+		return x.Estimator
+	}
+	return Estimator_ESTIMATOR_UNSPECIFIED
+}
+
+func (x *TotalCorrelation) GetDatasetSize() int64 {
+	if x != nil {
+		return x.DatasetSize
+	}
+	return 0
+}
+
+func (x *TotalCorrelation) GetMutualInformation() float64 {
+	if x != nil && x.MutualInformation != nil {
+		return *x.MutualInformation
+	}
+	return 0
+}
+
+func (x *TotalCorrelation) GetTotalCorrelation() float64 {
+	if x != nil && x.TotalCorrelation != nil {
+		return *x.TotalCorrelation
+	}
+	return 0
+}
+
+func (x *TotalCorrelation) GetDimensionWiseKl() float64 {
+	if x != nil && x.DimensionWiseKl != nil {
+		return *x.DimensionWiseKl
+	}
+	return 0
+}
+
+func (x *TotalCorrelation) GetBlur() float64 {
+	if x != nil && x.Blur != nil {
+		return *x.Blur
+	}
+	return 0
+}
+
+func (x *TotalCorrelation) GetDebias() Debias {
+	if x != nil {
+		return x.Debias
+	}
+	return Debias_DEBIAS_UNSPECIFIED
+}
+
+// DisentangledInferredPrior pulls the covariance C of a batch, which is divided by its rows, to I (Kumar et al. 2018):
+// off_diagonal Σ_{i≠j} C_ij² + diagonal Σ_i (C_ii - 1)².
+//
+// Gradients: mean and log_variance of the posterior. Extras: covariance, [D,D].
+type DisentangledInferredPrior struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the posterior, a diagonal Gaussian of two rows or more; empty: "posterior".
+	Posterior string `protobuf:"bytes,1,opt,name=posterior,proto3" json:"posterior,omitempty"`
+	// Which covariance.
+	Moments Moments `protobuf:"varint,2,opt,name=moments,proto3,enum=kantor.v1.Moments" json:"moments,omitempty"`
+	// Factor of what is off the diagonal; absent: 1.
+	OffDiagonal *float64 `protobuf:"fixed64,3,opt,name=off_diagonal,json=offDiagonal,proto3,oneof" json:"off_diagonal,omitempty"`
+	// Factor of what is on it; absent: 10 for MOMENTS_MEANS, 1 for MOMENTS_CODES, as in the paper.
+	Diagonal      *float64 `protobuf:"fixed64,4,opt,name=diagonal,proto3,oneof" json:"diagonal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisentangledInferredPrior) Reset() {
+	*x = DisentangledInferredPrior{}
+	mi := &file_kantor_v1_loss_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisentangledInferredPrior) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisentangledInferredPrior) ProtoMessage() {}
+
+func (x *DisentangledInferredPrior) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_loss_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisentangledInferredPrior.ProtoReflect.Descriptor instead.
+func (*DisentangledInferredPrior) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DisentangledInferredPrior) GetPosterior() string {
+	if x != nil {
+		return x.Posterior
+	}
+	return ""
+}
+
+func (x *DisentangledInferredPrior) GetMoments() Moments {
+	if x != nil {
+		return x.Moments
+	}
+	return Moments_MOMENTS_UNSPECIFIED
+}
+
+func (x *DisentangledInferredPrior) GetOffDiagonal() float64 {
+	if x != nil && x.OffDiagonal != nil {
+		return *x.OffDiagonal
+	}
+	return 0
+}
+
+func (x *DisentangledInferredPrior) GetDiagonal() float64 {
+	if x != nil && x.Diagonal != nil {
+		return *x.Diagonal
+	}
+	return 0
+}
+
+// Stress says how far the distances d between codes are from those of the data they belong to, δ: the term for a latent space that keeps the geometry of the
+// data, which KL does not see. Over all pairs of rows, with the scale s that fits best, it is Σ (d - sδ)² / Σ d², from 0 to 1, the square of Kruskal's stress-1;
+// by rank the fitted values take the place of sδ. Codes that are Gaussians have the distance W2 between them.
+//
+// Gradients: points of codes that are a Measure, mean and log_variance of a Gaussian; points of the data. Where two rows of codes coincide neither pulls the
+// other. Weights are refused. Extras: correlation, [1], between the two distances over pairs, of their ranks for STRESS_FORM_RANK; scale, [1], s for
+// STRESS_FORM_METRIC.
+type Stress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the codes, a Measure or a diagonal Gaussian; empty: "codes".
+	Codes string `protobuf:"bytes,1,opt,name=codes,proto3" json:"codes,omitempty"`
+	// Name of the data, a Measure of as many rows, of any dimension; empty: "data".
+	Data string `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	// What is compared.
+	Form StressForm `protobuf:"varint,3,opt,name=form,proto3,enum=kantor.v1.StressForm" json:"form,omitempty"`
+	// Distance between codes that are a Measure.
+	CodeMetric Metric `protobuf:"varint,4,opt,name=code_metric,json=codeMetric,proto3,enum=kantor.v1.Metric" json:"code_metric,omitempty"`
+	// Distance between data.
+	DataMetric Metric `protobuf:"varint,5,opt,name=data_metric,json=dataMetric,proto3,enum=kantor.v1.Metric" json:"data_metric,omitempty"`
+	// With STRESS_FORM_METRIC: the scale s, positive; the value is then Σ (d - sδ)² / Σ (sδ)². Absent: the one that fits best.
+	Scale         *float64 `protobuf:"fixed64,6,opt,name=scale,proto3,oneof" json:"scale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Stress) Reset() {
+	*x = Stress{}
+	mi := &file_kantor_v1_loss_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Stress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Stress) ProtoMessage() {}
+
+func (x *Stress) ProtoReflect() protoreflect.Message {
+	mi := &file_kantor_v1_loss_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Stress.ProtoReflect.Descriptor instead.
+func (*Stress) Descriptor() ([]byte, []int) {
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Stress) GetCodes() string {
+	if x != nil {
+		return x.Codes
+	}
+	return ""
+}
+
+func (x *Stress) GetData() string {
+	if x != nil {
+		return x.Data
+	}
+	return ""
+}
+
+func (x *Stress) GetForm() StressForm {
+	if x != nil {
+		return x.Form
+	}
+	return StressForm_STRESS_FORM_UNSPECIFIED
+}
+
+func (x *Stress) GetCodeMetric() Metric {
+	if x != nil {
+		return x.CodeMetric
+	}
+	return Metric_METRIC_UNSPECIFIED
+}
+
+func (x *Stress) GetDataMetric() Metric {
+	if x != nil {
+		return x.DataMetric
+	}
+	return Metric_METRIC_UNSPECIFIED
+}
+
+func (x *Stress) GetScale() float64 {
+	if x != nil && x.Scale != nil {
+		return *x.Scale
+	}
+	return 0
+}
+
 // Transport is exact optimal transport, the least of <plan, cost> over the plans between source and target, without a temperature: W_p^p for the cost
 // |x-y|^p. Masses agree as for SinkhornDivergence. The answer is certified by its duals, so the interval is as narrow as rounding.
 //
@@ -1201,7 +2305,7 @@ type Transport struct {
 
 func (x *Transport) Reset() {
 	*x = Transport{}
-	mi := &file_kantor_v1_loss_proto_msgTypes[4]
+	mi := &file_kantor_v1_loss_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +2317,7 @@ func (x *Transport) String() string {
 func (*Transport) ProtoMessage() {}
 
 func (x *Transport) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_loss_proto_msgTypes[4]
+	mi := &file_kantor_v1_loss_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +2330,7 @@ func (x *Transport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transport.ProtoReflect.Descriptor instead.
 func (*Transport) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{4}
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Transport) GetSource() string {
@@ -1338,7 +2442,7 @@ type SlicedTransport struct {
 
 func (x *SlicedTransport) Reset() {
 	*x = SlicedTransport{}
-	mi := &file_kantor_v1_loss_proto_msgTypes[5]
+	mi := &file_kantor_v1_loss_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +2454,7 @@ func (x *SlicedTransport) String() string {
 func (*SlicedTransport) ProtoMessage() {}
 
 func (x *SlicedTransport) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_loss_proto_msgTypes[5]
+	mi := &file_kantor_v1_loss_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1363,7 +2467,7 @@ func (x *SlicedTransport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlicedTransport.ProtoReflect.Descriptor instead.
 func (*SlicedTransport) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{5}
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SlicedTransport) GetSource() string {
@@ -1428,7 +2532,7 @@ type BuresWasserstein struct {
 
 func (x *BuresWasserstein) Reset() {
 	*x = BuresWasserstein{}
-	mi := &file_kantor_v1_loss_proto_msgTypes[6]
+	mi := &file_kantor_v1_loss_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1440,7 +2544,7 @@ func (x *BuresWasserstein) String() string {
 func (*BuresWasserstein) ProtoMessage() {}
 
 func (x *BuresWasserstein) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_loss_proto_msgTypes[6]
+	mi := &file_kantor_v1_loss_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1453,7 +2557,7 @@ func (x *BuresWasserstein) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BuresWasserstein.ProtoReflect.Descriptor instead.
 func (*BuresWasserstein) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{6}
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *BuresWasserstein) GetPosterior() string {
@@ -1501,7 +2605,7 @@ type MaximumMeanDiscrepancy struct {
 
 func (x *MaximumMeanDiscrepancy) Reset() {
 	*x = MaximumMeanDiscrepancy{}
-	mi := &file_kantor_v1_loss_proto_msgTypes[7]
+	mi := &file_kantor_v1_loss_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +2617,7 @@ func (x *MaximumMeanDiscrepancy) String() string {
 func (*MaximumMeanDiscrepancy) ProtoMessage() {}
 
 func (x *MaximumMeanDiscrepancy) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_loss_proto_msgTypes[7]
+	mi := &file_kantor_v1_loss_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +2630,7 @@ func (x *MaximumMeanDiscrepancy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaximumMeanDiscrepancy.ProtoReflect.Descriptor instead.
 func (*MaximumMeanDiscrepancy) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{7}
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *MaximumMeanDiscrepancy) GetSource() string {
@@ -1599,7 +2703,7 @@ type SteinDiscrepancy struct {
 
 func (x *SteinDiscrepancy) Reset() {
 	*x = SteinDiscrepancy{}
-	mi := &file_kantor_v1_loss_proto_msgTypes[8]
+	mi := &file_kantor_v1_loss_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1611,7 +2715,7 @@ func (x *SteinDiscrepancy) String() string {
 func (*SteinDiscrepancy) ProtoMessage() {}
 
 func (x *SteinDiscrepancy) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_loss_proto_msgTypes[8]
+	mi := &file_kantor_v1_loss_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1624,7 +2728,7 @@ func (x *SteinDiscrepancy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SteinDiscrepancy.ProtoReflect.Descriptor instead.
 func (*SteinDiscrepancy) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{8}
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SteinDiscrepancy) GetSource() string {
@@ -1686,7 +2790,7 @@ type ConeCritic struct {
 
 func (x *ConeCritic) Reset() {
 	*x = ConeCritic{}
-	mi := &file_kantor_v1_loss_proto_msgTypes[9]
+	mi := &file_kantor_v1_loss_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +2802,7 @@ func (x *ConeCritic) String() string {
 func (*ConeCritic) ProtoMessage() {}
 
 func (x *ConeCritic) ProtoReflect() protoreflect.Message {
-	mi := &file_kantor_v1_loss_proto_msgTypes[9]
+	mi := &file_kantor_v1_loss_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +2815,7 @@ func (x *ConeCritic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConeCritic.ProtoReflect.Descriptor instead.
 func (*ConeCritic) Descriptor() ([]byte, []int) {
-	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{9}
+	return file_kantor_v1_loss_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ConeCritic) GetSource() string {
@@ -1767,7 +2871,7 @@ var File_kantor_v1_loss_proto protoreflect.FileDescriptor
 
 const file_kantor_v1_loss_proto_rawDesc = "" +
 	"\n" +
-	"\x14kantor/v1/loss.proto\x12\tkantor.v1\"\xb7\x04\n" +
+	"\x14kantor/v1/loss.proto\x12\tkantor.v1\"\xb5\b\n" +
 	"\x04Term\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\x06weight\x18\x02 \x01(\x01H\x01R\x06weight\x88\x01\x01\x12;\n" +
@@ -1781,7 +2885,16 @@ const file_kantor_v1_loss_proto_rawDesc = "" +
 	"\x03mmd\x18\x10 \x01(\v2!.kantor.v1.MaximumMeanDiscrepancyH\x00R\x03mmd\x123\n" +
 	"\x05stein\x18\x11 \x01(\v2\x1b.kantor.v1.SteinDiscrepancyH\x00R\x05stein\x128\n" +
 	"\vcone_critic\x18\x12 \x01(\v2\x15.kantor.v1.ConeCriticH\x00R\n" +
-	"coneCriticB\x06\n" +
+	"coneCritic\x12A\n" +
+	"\x0ecategorical_kl\x18\x13 \x01(\v2\x18.kantor.v1.CategoricalKlH\x00R\rcategoricalKl\x12;\n" +
+	"\fbernoulli_kl\x18\x14 \x01(\v2\x16.kantor.v1.BernoulliKlH\x00R\vbernoulliKl\x12L\n" +
+	"\x13von_mises_fisher_kl\x18\x15 \x01(\v2\x1b.kantor.v1.VonMisesFisherKlH\x00R\x10vonMisesFisherKl\x128\n" +
+	"\vdiscrete_kl\x18\x16 \x01(\v2\x15.kantor.v1.DiscreteKlH\x00R\n" +
+	"discreteKl\x12A\n" +
+	"\x0ejensen_shannon\x18\x17 \x01(\v2\x18.kantor.v1.JensenShannonH\x00R\rjensenShannon\x12J\n" +
+	"\x11total_correlation\x18\x18 \x01(\v2\x1b.kantor.v1.TotalCorrelationH\x00R\x10totalCorrelation\x128\n" +
+	"\x03dip\x18\x19 \x01(\v2$.kantor.v1.DisentangledInferredPriorH\x00R\x03dip\x12+\n" +
+	"\x06stress\x18\x1a \x01(\v2\x11.kantor.v1.StressH\x00R\x06stressB\x06\n" +
 	"\x04lossB\t\n" +
 	"\a_weight\"\xed\x04\n" +
 	"\x12SinkhornDivergence\x12\x16\n" +
@@ -1818,11 +2931,81 @@ const file_kantor_v1_loss_proto_rawDesc = "" +
 	"\ffresh_source\x18\x06 \x01(\tR\vfreshSource\x12!\n" +
 	"\ffresh_target\x18\a \x01(\tR\vfreshTarget\x12\x0e\n" +
 	"\x02at\x18\b \x01(\tR\x02atB\x06\n" +
-	"\x04_gap\"@\n" +
+	"\x04_gap\"\xd2\x01\n" +
 	"\n" +
 	"GaussianKl\x12\x1c\n" +
 	"\tposterior\x18\x01 \x01(\tR\tposterior\x12\x14\n" +
-	"\x05prior\x18\x02 \x01(\tR\x05prior\"\x93\x02\n" +
+	"\x05prior\x18\x02 \x01(\tR\x05prior\x122\n" +
+	"\tdirection\x18\x03 \x01(\x0e2\x14.kantor.v1.DirectionR\tdirection\x12 \n" +
+	"\tfree_bits\x18\x04 \x01(\x01H\x00R\bfreeBits\x88\x01\x01\x12\x1f\n" +
+	"\bcapacity\x18\x05 \x01(\x01H\x01R\bcapacity\x88\x01\x01B\f\n" +
+	"\n" +
+	"_free_bitsB\v\n" +
+	"\t_capacity\"\xd5\x01\n" +
+	"\rCategoricalKl\x12\x1c\n" +
+	"\tposterior\x18\x01 \x01(\tR\tposterior\x12\x14\n" +
+	"\x05prior\x18\x02 \x01(\tR\x05prior\x122\n" +
+	"\tdirection\x18\x03 \x01(\x0e2\x14.kantor.v1.DirectionR\tdirection\x12 \n" +
+	"\tfree_bits\x18\x04 \x01(\x01H\x00R\bfreeBits\x88\x01\x01\x12\x1f\n" +
+	"\bcapacity\x18\x05 \x01(\x01H\x01R\bcapacity\x88\x01\x01B\f\n" +
+	"\n" +
+	"_free_bitsB\v\n" +
+	"\t_capacity\"\xd3\x01\n" +
+	"\vBernoulliKl\x12\x1c\n" +
+	"\tposterior\x18\x01 \x01(\tR\tposterior\x12\x14\n" +
+	"\x05prior\x18\x02 \x01(\tR\x05prior\x122\n" +
+	"\tdirection\x18\x03 \x01(\x0e2\x14.kantor.v1.DirectionR\tdirection\x12 \n" +
+	"\tfree_bits\x18\x04 \x01(\x01H\x00R\bfreeBits\x88\x01\x01\x12\x1f\n" +
+	"\bcapacity\x18\x05 \x01(\x01H\x01R\bcapacity\x88\x01\x01B\f\n" +
+	"\n" +
+	"_free_bitsB\v\n" +
+	"\t_capacity\"\x8e\x01\n" +
+	"\x10VonMisesFisherKl\x12\x1c\n" +
+	"\tposterior\x18\x01 \x01(\tR\tposterior\x12 \n" +
+	"\tfree_bits\x18\x02 \x01(\x01H\x00R\bfreeBits\x88\x01\x01\x12\x1f\n" +
+	"\bcapacity\x18\x03 \x01(\x01H\x01R\bcapacity\x88\x01\x01B\f\n" +
+	"\n" +
+	"_free_bitsB\v\n" +
+	"\t_capacity\"p\n" +
+	"\n" +
+	"DiscreteKl\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
+	"\x06target\x18\x02 \x01(\tR\x06target\x122\n" +
+	"\tdirection\x18\x03 \x01(\x0e2\x14.kantor.v1.DirectionR\tdirection\"?\n" +
+	"\rJensenShannon\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
+	"\x06target\x18\x02 \x01(\tR\x06target\"\xc4\x03\n" +
+	"\x10TotalCorrelation\x12\x14\n" +
+	"\x05codes\x18\x01 \x01(\tR\x05codes\x12\x1c\n" +
+	"\tposterior\x18\x02 \x01(\tR\tposterior\x122\n" +
+	"\testimator\x18\x03 \x01(\x0e2\x14.kantor.v1.EstimatorR\testimator\x12!\n" +
+	"\fdataset_size\x18\x04 \x01(\x03R\vdatasetSize\x122\n" +
+	"\x12mutual_information\x18\x05 \x01(\x01H\x00R\x11mutualInformation\x88\x01\x01\x120\n" +
+	"\x11total_correlation\x18\x06 \x01(\x01H\x01R\x10totalCorrelation\x88\x01\x01\x12/\n" +
+	"\x11dimension_wise_kl\x18\a \x01(\x01H\x02R\x0fdimensionWiseKl\x88\x01\x01\x12\x17\n" +
+	"\x04blur\x18\b \x01(\x01H\x03R\x04blur\x88\x01\x01\x12)\n" +
+	"\x06debias\x18\t \x01(\x0e2\x11.kantor.v1.DebiasR\x06debiasB\x15\n" +
+	"\x13_mutual_informationB\x14\n" +
+	"\x12_total_correlationB\x14\n" +
+	"\x12_dimension_wise_klB\a\n" +
+	"\x05_blur\"\xce\x01\n" +
+	"\x19DisentangledInferredPrior\x12\x1c\n" +
+	"\tposterior\x18\x01 \x01(\tR\tposterior\x12,\n" +
+	"\amoments\x18\x02 \x01(\x0e2\x12.kantor.v1.MomentsR\amoments\x12&\n" +
+	"\foff_diagonal\x18\x03 \x01(\x01H\x00R\voffDiagonal\x88\x01\x01\x12\x1f\n" +
+	"\bdiagonal\x18\x04 \x01(\x01H\x01R\bdiagonal\x88\x01\x01B\x0f\n" +
+	"\r_off_diagonalB\v\n" +
+	"\t_diagonal\"\xea\x01\n" +
+	"\x06Stress\x12\x14\n" +
+	"\x05codes\x18\x01 \x01(\tR\x05codes\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\tR\x04data\x12)\n" +
+	"\x04form\x18\x03 \x01(\x0e2\x15.kantor.v1.StressFormR\x04form\x122\n" +
+	"\vcode_metric\x18\x04 \x01(\x0e2\x11.kantor.v1.MetricR\n" +
+	"codeMetric\x122\n" +
+	"\vdata_metric\x18\x05 \x01(\x0e2\x11.kantor.v1.MetricR\n" +
+	"dataMetric\x12\x19\n" +
+	"\x05scale\x18\x06 \x01(\x01H\x00R\x05scale\x88\x01\x01B\b\n" +
+	"\x06_scale\"\x93\x02\n" +
 	"\tTransport\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12%\n" +
@@ -1894,7 +3077,30 @@ const file_kantor_v1_loss_proto_rawDesc = "" +
 	"\x12METHOD_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vMETHOD_AUTO\x10\x01\x12\x10\n" +
 	"\fMETHOD_EXACT\x10\x02\x12\x13\n" +
-	"\x0fMETHOD_ENTROPIC\x10\x03*d\n" +
+	"\x0fMETHOD_ENTROPIC\x10\x03*m\n" +
+	"\tDirection\x12\x19\n" +
+	"\x15DIRECTION_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11DIRECTION_FORWARD\x10\x01\x12\x15\n" +
+	"\x11DIRECTION_REVERSE\x10\x02\x12\x17\n" +
+	"\x13DIRECTION_SYMMETRIC\x10\x03*q\n" +
+	"\tEstimator\x12\x19\n" +
+	"\x15ESTIMATOR_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14ESTIMATOR_STRATIFIED\x10\x01\x12\x16\n" +
+	"\x12ESTIMATOR_WEIGHTED\x10\x02\x12\x17\n" +
+	"\x13ESTIMATOR_TRANSPORT\x10\x03*H\n" +
+	"\aMoments\x12\x17\n" +
+	"\x13MOMENTS_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rMOMENTS_MEANS\x10\x01\x12\x11\n" +
+	"\rMOMENTS_CODES\x10\x02*W\n" +
+	"\n" +
+	"StressForm\x12\x1b\n" +
+	"\x17STRESS_FORM_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12STRESS_FORM_METRIC\x10\x01\x12\x14\n" +
+	"\x10STRESS_FORM_RANK\x10\x02*L\n" +
+	"\x06Metric\x12\x16\n" +
+	"\x12METRIC_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10METRIC_EUCLIDEAN\x10\x01\x12\x14\n" +
+	"\x10METRIC_MANHATTAN\x10\x02*d\n" +
 	"\x0eSliceAggregate\x12\x1f\n" +
 	"\x1bSLICE_AGGREGATE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14SLICE_AGGREGATE_MEAN\x10\x01\x12\x17\n" +
@@ -1928,55 +3134,86 @@ func file_kantor_v1_loss_proto_rawDescGZIP() []byte {
 	return file_kantor_v1_loss_proto_rawDescData
 }
 
-var file_kantor_v1_loss_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_kantor_v1_loss_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_kantor_v1_loss_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
+var file_kantor_v1_loss_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_kantor_v1_loss_proto_goTypes = []any{
-	(Cost)(0),                      // 0: kantor.v1.Cost
-	(Debias)(0),                    // 1: kantor.v1.Debias
-	(Profile)(0),                   // 2: kantor.v1.Profile
-	(Method)(0),                    // 3: kantor.v1.Method
-	(SliceAggregate)(0),            // 4: kantor.v1.SliceAggregate
-	(Kernel)(0),                    // 5: kantor.v1.Kernel
-	(Statistic)(0),                 // 6: kantor.v1.Statistic
-	(Convention)(0),                // 7: kantor.v1.Convention
-	(*Term)(nil),                   // 8: kantor.v1.Term
-	(*SinkhornDivergence)(nil),     // 9: kantor.v1.SinkhornDivergence
-	(*KantorovichDual)(nil),        // 10: kantor.v1.KantorovichDual
-	(*GaussianKl)(nil),             // 11: kantor.v1.GaussianKl
-	(*Transport)(nil),              // 12: kantor.v1.Transport
-	(*SlicedTransport)(nil),        // 13: kantor.v1.SlicedTransport
-	(*BuresWasserstein)(nil),       // 14: kantor.v1.BuresWasserstein
-	(*MaximumMeanDiscrepancy)(nil), // 15: kantor.v1.MaximumMeanDiscrepancy
-	(*SteinDiscrepancy)(nil),       // 16: kantor.v1.SteinDiscrepancy
-	(*ConeCritic)(nil),             // 17: kantor.v1.ConeCritic
+	(Cost)(0),                         // 0: kantor.v1.Cost
+	(Debias)(0),                       // 1: kantor.v1.Debias
+	(Profile)(0),                      // 2: kantor.v1.Profile
+	(Method)(0),                       // 3: kantor.v1.Method
+	(Direction)(0),                    // 4: kantor.v1.Direction
+	(Estimator)(0),                    // 5: kantor.v1.Estimator
+	(Moments)(0),                      // 6: kantor.v1.Moments
+	(StressForm)(0),                   // 7: kantor.v1.StressForm
+	(Metric)(0),                       // 8: kantor.v1.Metric
+	(SliceAggregate)(0),               // 9: kantor.v1.SliceAggregate
+	(Kernel)(0),                       // 10: kantor.v1.Kernel
+	(Statistic)(0),                    // 11: kantor.v1.Statistic
+	(Convention)(0),                   // 12: kantor.v1.Convention
+	(*Term)(nil),                      // 13: kantor.v1.Term
+	(*SinkhornDivergence)(nil),        // 14: kantor.v1.SinkhornDivergence
+	(*KantorovichDual)(nil),           // 15: kantor.v1.KantorovichDual
+	(*GaussianKl)(nil),                // 16: kantor.v1.GaussianKl
+	(*CategoricalKl)(nil),             // 17: kantor.v1.CategoricalKl
+	(*BernoulliKl)(nil),               // 18: kantor.v1.BernoulliKl
+	(*VonMisesFisherKl)(nil),          // 19: kantor.v1.VonMisesFisherKl
+	(*DiscreteKl)(nil),                // 20: kantor.v1.DiscreteKl
+	(*JensenShannon)(nil),             // 21: kantor.v1.JensenShannon
+	(*TotalCorrelation)(nil),          // 22: kantor.v1.TotalCorrelation
+	(*DisentangledInferredPrior)(nil), // 23: kantor.v1.DisentangledInferredPrior
+	(*Stress)(nil),                    // 24: kantor.v1.Stress
+	(*Transport)(nil),                 // 25: kantor.v1.Transport
+	(*SlicedTransport)(nil),           // 26: kantor.v1.SlicedTransport
+	(*BuresWasserstein)(nil),          // 27: kantor.v1.BuresWasserstein
+	(*MaximumMeanDiscrepancy)(nil),    // 28: kantor.v1.MaximumMeanDiscrepancy
+	(*SteinDiscrepancy)(nil),          // 29: kantor.v1.SteinDiscrepancy
+	(*ConeCritic)(nil),                // 30: kantor.v1.ConeCritic
 }
 var file_kantor_v1_loss_proto_depIdxs = []int32{
-	9,  // 0: kantor.v1.Term.sinkhorn:type_name -> kantor.v1.SinkhornDivergence
-	10, // 1: kantor.v1.Term.kantorovich:type_name -> kantor.v1.KantorovichDual
-	11, // 2: kantor.v1.Term.kl:type_name -> kantor.v1.GaussianKl
-	12, // 3: kantor.v1.Term.transport:type_name -> kantor.v1.Transport
-	13, // 4: kantor.v1.Term.sliced:type_name -> kantor.v1.SlicedTransport
-	14, // 5: kantor.v1.Term.bures:type_name -> kantor.v1.BuresWasserstein
-	15, // 6: kantor.v1.Term.mmd:type_name -> kantor.v1.MaximumMeanDiscrepancy
-	16, // 7: kantor.v1.Term.stein:type_name -> kantor.v1.SteinDiscrepancy
-	17, // 8: kantor.v1.Term.cone_critic:type_name -> kantor.v1.ConeCritic
-	0,  // 9: kantor.v1.SinkhornDivergence.cost:type_name -> kantor.v1.Cost
-	1,  // 10: kantor.v1.SinkhornDivergence.debias:type_name -> kantor.v1.Debias
-	2,  // 11: kantor.v1.SinkhornDivergence.profile:type_name -> kantor.v1.Profile
-	3,  // 12: kantor.v1.KantorovichDual.method:type_name -> kantor.v1.Method
-	0,  // 13: kantor.v1.Transport.cost:type_name -> kantor.v1.Cost
-	1,  // 14: kantor.v1.Transport.debias:type_name -> kantor.v1.Debias
-	4,  // 15: kantor.v1.SlicedTransport.aggregate:type_name -> kantor.v1.SliceAggregate
-	5,  // 16: kantor.v1.MaximumMeanDiscrepancy.kernel:type_name -> kantor.v1.Kernel
-	6,  // 17: kantor.v1.MaximumMeanDiscrepancy.statistic:type_name -> kantor.v1.Statistic
-	7,  // 18: kantor.v1.MaximumMeanDiscrepancy.convention:type_name -> kantor.v1.Convention
-	5,  // 19: kantor.v1.SteinDiscrepancy.kernel:type_name -> kantor.v1.Kernel
-	6,  // 20: kantor.v1.SteinDiscrepancy.statistic:type_name -> kantor.v1.Statistic
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	14, // 0: kantor.v1.Term.sinkhorn:type_name -> kantor.v1.SinkhornDivergence
+	15, // 1: kantor.v1.Term.kantorovich:type_name -> kantor.v1.KantorovichDual
+	16, // 2: kantor.v1.Term.kl:type_name -> kantor.v1.GaussianKl
+	25, // 3: kantor.v1.Term.transport:type_name -> kantor.v1.Transport
+	26, // 4: kantor.v1.Term.sliced:type_name -> kantor.v1.SlicedTransport
+	27, // 5: kantor.v1.Term.bures:type_name -> kantor.v1.BuresWasserstein
+	28, // 6: kantor.v1.Term.mmd:type_name -> kantor.v1.MaximumMeanDiscrepancy
+	29, // 7: kantor.v1.Term.stein:type_name -> kantor.v1.SteinDiscrepancy
+	30, // 8: kantor.v1.Term.cone_critic:type_name -> kantor.v1.ConeCritic
+	17, // 9: kantor.v1.Term.categorical_kl:type_name -> kantor.v1.CategoricalKl
+	18, // 10: kantor.v1.Term.bernoulli_kl:type_name -> kantor.v1.BernoulliKl
+	19, // 11: kantor.v1.Term.von_mises_fisher_kl:type_name -> kantor.v1.VonMisesFisherKl
+	20, // 12: kantor.v1.Term.discrete_kl:type_name -> kantor.v1.DiscreteKl
+	21, // 13: kantor.v1.Term.jensen_shannon:type_name -> kantor.v1.JensenShannon
+	22, // 14: kantor.v1.Term.total_correlation:type_name -> kantor.v1.TotalCorrelation
+	23, // 15: kantor.v1.Term.dip:type_name -> kantor.v1.DisentangledInferredPrior
+	24, // 16: kantor.v1.Term.stress:type_name -> kantor.v1.Stress
+	0,  // 17: kantor.v1.SinkhornDivergence.cost:type_name -> kantor.v1.Cost
+	1,  // 18: kantor.v1.SinkhornDivergence.debias:type_name -> kantor.v1.Debias
+	2,  // 19: kantor.v1.SinkhornDivergence.profile:type_name -> kantor.v1.Profile
+	3,  // 20: kantor.v1.KantorovichDual.method:type_name -> kantor.v1.Method
+	4,  // 21: kantor.v1.GaussianKl.direction:type_name -> kantor.v1.Direction
+	4,  // 22: kantor.v1.CategoricalKl.direction:type_name -> kantor.v1.Direction
+	4,  // 23: kantor.v1.BernoulliKl.direction:type_name -> kantor.v1.Direction
+	4,  // 24: kantor.v1.DiscreteKl.direction:type_name -> kantor.v1.Direction
+	5,  // 25: kantor.v1.TotalCorrelation.estimator:type_name -> kantor.v1.Estimator
+	1,  // 26: kantor.v1.TotalCorrelation.debias:type_name -> kantor.v1.Debias
+	6,  // 27: kantor.v1.DisentangledInferredPrior.moments:type_name -> kantor.v1.Moments
+	7,  // 28: kantor.v1.Stress.form:type_name -> kantor.v1.StressForm
+	8,  // 29: kantor.v1.Stress.code_metric:type_name -> kantor.v1.Metric
+	8,  // 30: kantor.v1.Stress.data_metric:type_name -> kantor.v1.Metric
+	0,  // 31: kantor.v1.Transport.cost:type_name -> kantor.v1.Cost
+	1,  // 32: kantor.v1.Transport.debias:type_name -> kantor.v1.Debias
+	9,  // 33: kantor.v1.SlicedTransport.aggregate:type_name -> kantor.v1.SliceAggregate
+	10, // 34: kantor.v1.MaximumMeanDiscrepancy.kernel:type_name -> kantor.v1.Kernel
+	11, // 35: kantor.v1.MaximumMeanDiscrepancy.statistic:type_name -> kantor.v1.Statistic
+	12, // 36: kantor.v1.MaximumMeanDiscrepancy.convention:type_name -> kantor.v1.Convention
+	10, // 37: kantor.v1.SteinDiscrepancy.kernel:type_name -> kantor.v1.Kernel
+	11, // 38: kantor.v1.SteinDiscrepancy.statistic:type_name -> kantor.v1.Statistic
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_kantor_v1_loss_proto_init() }
@@ -1994,6 +3231,14 @@ func file_kantor_v1_loss_proto_init() {
 		(*Term_Mmd)(nil),
 		(*Term_Stein)(nil),
 		(*Term_ConeCritic)(nil),
+		(*Term_CategoricalKl)(nil),
+		(*Term_BernoulliKl)(nil),
+		(*Term_VonMisesFisherKl)(nil),
+		(*Term_DiscreteKl)(nil),
+		(*Term_JensenShannon)(nil),
+		(*Term_TotalCorrelation)(nil),
+		(*Term_Dip)(nil),
+		(*Term_Stress)(nil),
 	}
 	file_kantor_v1_loss_proto_msgTypes[1].OneofWrappers = []any{
 		(*SinkhornDivergence_Blur)(nil),
@@ -2004,21 +3249,28 @@ func file_kantor_v1_loss_proto_init() {
 		(*SinkhornDivergence_Rho)(nil),
 	}
 	file_kantor_v1_loss_proto_msgTypes[2].OneofWrappers = []any{}
-	file_kantor_v1_loss_proto_msgTypes[4].OneofWrappers = []any{
+	file_kantor_v1_loss_proto_msgTypes[3].OneofWrappers = []any{}
+	file_kantor_v1_loss_proto_msgTypes[4].OneofWrappers = []any{}
+	file_kantor_v1_loss_proto_msgTypes[5].OneofWrappers = []any{}
+	file_kantor_v1_loss_proto_msgTypes[6].OneofWrappers = []any{}
+	file_kantor_v1_loss_proto_msgTypes[9].OneofWrappers = []any{}
+	file_kantor_v1_loss_proto_msgTypes[10].OneofWrappers = []any{}
+	file_kantor_v1_loss_proto_msgTypes[11].OneofWrappers = []any{}
+	file_kantor_v1_loss_proto_msgTypes[12].OneofWrappers = []any{
 		(*Transport_Cost)(nil),
 		(*Transport_P)(nil),
 	}
-	file_kantor_v1_loss_proto_msgTypes[5].OneofWrappers = []any{}
-	file_kantor_v1_loss_proto_msgTypes[7].OneofWrappers = []any{}
-	file_kantor_v1_loss_proto_msgTypes[8].OneofWrappers = []any{}
-	file_kantor_v1_loss_proto_msgTypes[9].OneofWrappers = []any{}
+	file_kantor_v1_loss_proto_msgTypes[13].OneofWrappers = []any{}
+	file_kantor_v1_loss_proto_msgTypes[15].OneofWrappers = []any{}
+	file_kantor_v1_loss_proto_msgTypes[16].OneofWrappers = []any{}
+	file_kantor_v1_loss_proto_msgTypes[17].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kantor_v1_loss_proto_rawDesc), len(file_kantor_v1_loss_proto_rawDesc)),
-			NumEnums:      8,
-			NumMessages:   10,
+			NumEnums:      13,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -19,6 +19,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kantor import schedules as schedules
     from kantor._client import Client
+    from kantor._divergences import (
+        BernoulliKl,
+        CategoricalKl,
+        Dip,
+        DiscreteKl,
+        GaussianKl,
+        JensenShannon,
+        Stress,
+        TotalCorrelation,
+        VonMisesFisherKl,
+    )
     from kantor._errors import (
         CallError,
         CancelledError,
@@ -34,6 +45,8 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from kantor._inputs import (
+        Bernoulli,
+        Categorical,
         ConeCriticState,
         Gaussian,
         GaussianMixture,
@@ -42,6 +55,7 @@ if TYPE_CHECKING:
         StandardNormal,
         UniformCube,
         UniformSphere,
+        VonMisesFisher,
     )
     from kantor._objective import Objective, Term
     from kantor._results import (
@@ -62,7 +76,6 @@ if TYPE_CHECKING:
     from kantor._terms import (
         Bures,
         ConeCritic,
-        GaussianKl,
         Kantorovich,
         Mmd,
         Sinkhorn,
@@ -72,15 +85,21 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Bernoulli",
+    "BernoulliKl",
     "Build",
     "Bures",
     "CallError",
     "CancelledError",
+    "Categorical",
+    "CategoricalKl",
     "Client",
     "ClosedError",
     "ConeCritic",
     "ConeCriticState",
     "DeadlineError",
+    "Dip",
+    "DiscreteKl",
     "Evaluation",
     "Gaussian",
     "GaussianKl",
@@ -88,6 +107,7 @@ __all__ = [
     "InternalError",
     "Interval",
     "InvalidArgumentError",
+    "JensenShannon",
     "KantorError",
     "Kantorovich",
     "Limits",
@@ -109,19 +129,23 @@ __all__ = [
     "StandardNormal",
     "Stein",
     "Stream",
+    "Stress",
     "Term",
     "TermResult",
     "TermWarning",
     "Timing",
+    "TotalCorrelation",
     "Transport",
     "UnavailableError",
     "UniformCube",
     "UniformSphere",
     "UnsupportedError",
+    "VonMisesFisher",
+    "VonMisesFisherKl",
 ]
 
 # In the order of their cost: a name is looked for in modules that need nothing before one that needs grpc.
-_MODULES = ("_errors", "_inputs", "_objective", "_terms", "_results", "_stream", "_client")
+_MODULES = ("_errors", "_inputs", "_objective", "_terms", "_divergences", "_results", "_stream", "_client")
 
 if not TYPE_CHECKING:  # a type checker that saw it would accept any name
 

@@ -15,7 +15,7 @@ import numpy as np
 from google.protobuf.descriptor import FieldDescriptor
 
 from kantor._errors import InvalidArgumentError
-from kantor._inputs import ConeCriticState, Gaussian, Input, Measure, Prior
+from kantor._inputs import Bernoulli, Categorical, ConeCriticState, Gaussian, Input, Measure, Prior, VonMisesFisher
 from kantor._objective import Term, Terms, terms_of
 from kantor._results import (
     Build,
@@ -44,6 +44,15 @@ _R = TypeVar("_R", bound="DataclassInstance")
 _DTYPES = {np.dtype("<f4"): tensor_pb2.DTYPE_FLOAT32, np.dtype("<f8"): tensor_pb2.DTYPE_FLOAT64}
 _FORMATS: dict[int, Any] = {dtype: numpy for numpy, dtype in _DTYPES.items()}
 _INTEGERS = (FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64)
+# What an input is in the contract; a prior, which is of a family, and what is points alone apart.
+_INPUTS: dict[type, str] = {
+    Measure: "measure",
+    Gaussian: "gaussian",
+    ConeCriticState: "cone_critic",
+    Categorical: "categorical",
+    Bernoulli: "bernoulli",
+    VonMisesFisher: "von_mises_fisher",
+}
 # What a message is read as, by its name.
 _KINDS: dict[str, Any] = {
     kind.__name__: kind for kind in (Build, ConeCriticState, Interval, Limits, Measure, Plan, Potentials, Solve)
@@ -126,17 +135,16 @@ def write_inputs(into: MutableMapping[str, input_pb2.Input], inputs: Mapping[str
 
 
 def _write_input(into: input_pb2.Input, value: Input, path: str) -> None:
-    if isinstance(value, Gaussian):
-        _write(into.gaussian, value, path)
-    elif isinstance(value, ConeCriticState):
-        _write(into.cone_critic, value, path)
+    kind = _INPUTS.get(type(value))
+    if kind is not None:
+        _write(getattr(into, kind), value, path)
     elif isinstance(value, Prior):
         if not value._family:
             raise InvalidArgumentError(path, f"is {value!r}, want a distribution, such as StandardNormal()")
         _write(into.prior, value, f"{path}.prior")
         _write(getattr(into.prior, value._family), value, f"{path}.prior.{value._family}")
     else:
-        _write(into.measure, value if isinstance(value, Measure) else Measure(value), path)
+        _write(into.measure, Measure(value), path)
 
 
 def objective(

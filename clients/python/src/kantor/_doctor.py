@@ -267,8 +267,8 @@ def _round_trip(client: Client) -> Finding:
     """Computes KL(N(1, I) | N(0, I)) in two dimensions, ½·2 = 1, a few times."""
     import numpy as np
 
+    from kantor._divergences import GaussianKl
     from kantor._inputs import Gaussian
-    from kantor._terms import GaussianKl
 
     posterior = Gaussian(np.ones((1, 2)), np.zeros((1, 2)))
     seconds = []

@@ -47,6 +47,50 @@ class Gaussian:
     covariance: Any = None
 
 
+@dataclass(frozen=True, eq=False)
+class Categorical:
+    """One distribution over K classes per row, by one of two parameters; or a batch of such rows.
+
+    A latent of several choices is passed as that many rows.
+
+    Attributes:
+        logits: [N, K] or [B, N, K], logarithms of the probabilities up to a constant in each row. -inf is a probability
+            of 0, with a gradient of 0.
+        probabilities: in their place, of the same shape, up to a factor in each row: non-negative with a positive sum.
+            The gradient is that of the distribution after division by the sum, so its product with the row is 0.
+    """
+
+    logits: Any = None
+    probabilities: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class Bernoulli:
+    """D independent bits per row, by one of two parameters; or a batch of such rows.
+
+    Attributes:
+        logits: [N, D] or [B, N, D], logarithms of the odds of a one; -inf and inf are certain bits, with
+            a gradient of 0.
+        probabilities: in their place, of the same shape, of a one, from 0 to 1.
+    """
+
+    logits: Any = None
+    probabilities: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class VonMisesFisher:
+    """One distribution on the unit sphere per row, of density proportional to e^(concentration <mean, x>); or a batch.
+
+    Attributes:
+        mean: [N, D] or [B, N, D], directions of length 1, D at least 2.
+        concentration: [N] or [B, N], non-negative; 0 is uniform.
+    """
+
+    mean: Any
+    concentration: Any
+
+
 @dataclass(frozen=True)
 class Prior:
     """A distribution that the server samples, so that nothing is sent; it has no gradient. One of the classes below.

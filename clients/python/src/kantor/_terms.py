@@ -268,24 +268,6 @@ class ConeCritic(Term):
 
 
 @dataclass(frozen=True)
-class GaussianKl(Term):
-    """KL(posterior, prior) of diagonal Gaussians: the sum over dimensions, the mean over rows.
-
-    Gradients: `mean` and `log_variance` of both inputs. Extras: `per_dimension`, [D]. The mean is over the rows of each
-    problem of a batch.
-
-    Attributes:
-        posterior: name of a Gaussian input.
-        prior: name of a Gaussian input with as many rows or one; None: N(0, I), which needs no input.
-    """
-
-    _loss: ClassVar[str] = "kl"
-
-    posterior: str = "posterior"
-    prior: str | None = None
-
-
-@dataclass(frozen=True)
 class Bures(Term):
     """W2² between Gaussians in the cost |x-y|²: |m-n|² + tr(A + B - 2(A^½ B A^½)^½), the mean over rows.
 

@@ -10,8 +10,9 @@ import numpy as np
 import torch.distributed
 
 from kantor._errors import InvalidArgumentError
-from kantor._inputs import Gaussian, Input, Measure
+from kantor._inputs import Input, Measure
 from kantor._results import Evaluation
+from kantor.torch._tensors import WITH_GRADIENTS
 
 # The attributes of one input.
 _Attributes = dict[str, Any]
@@ -76,7 +77,7 @@ def _parts(inputs: Mapping[str, Input], gathered: Collection[str] | None) -> dic
     return {
         name: {"": type(value)} | {field.name: _rows(getattr(value, field.name)) for field in fields(value)}
         for name, value in whole.items()
-        if isinstance(value, Measure | Gaussian) and (gathered is None or name in gathered)
+        if isinstance(value, WITH_GRADIENTS) and (gathered is None or name in gathered)
     }
 
 
@@ -91,7 +92,7 @@ def _check_alike(
     first, wanted = everyone[0]
     for name in gathered or ():
         if name not in first:
-            raise InvalidArgumentError("gather", f"has {name}, which is no Measure or Gaussian among the inputs")
+            raise InvalidArgumentError("gather", f"has {name}, which is no input with tensors of rows")
     for rank, (given, gradients) in enumerate(everyone):
         if list(given) != list(first):
             raise InvalidArgumentError("inputs", f"of rank {rank} are {[*given]}, of rank 0 {[*first]}: want the same")

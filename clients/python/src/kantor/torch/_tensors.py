@@ -9,10 +9,25 @@ from typing import Any
 import torch
 
 from kantor._errors import InvalidArgumentError
-from kantor._inputs import ConeCriticState, Gaussian, Input, Measure, Prior
+from kantor._inputs import (
+    Bernoulli,
+    Categorical,
+    ConeCriticState,
+    Gaussian,
+    Input,
+    Measure,
+    Prior,
+    VonMisesFisher,
+)
 
 # What an input can have gradients in.
-DIFFERENTIABLE = ("points", "weights", "mean", "log_variance", "covariance")
+DIFFERENTIABLE = (
+    *("points", "weights", "mean", "log_variance", "covariance"),
+    *("logits", "probabilities", "concentration"),
+)
+
+# The kinds of input that have tensors with gradients.
+WITH_GRADIENTS = (Measure, Gaussian, Categorical, Bernoulli, VonMisesFisher)
 
 # What the wire has for a number format. float32 holds every number of the half formats.
 WIRE = {
@@ -35,7 +50,7 @@ def differentiable(inputs: Mapping[str, Input]) -> dict[str, torch.Tensor]:
     return {
         f"{name}.{field}": getattr(value, field)
         for name, value in measured.items()
-        if isinstance(value, Measure | Gaussian)
+        if isinstance(value, WITH_GRADIENTS)
         for field in DIFFERENTIABLE
         if isinstance(getattr(value, field, None), torch.Tensor)
     }
@@ -50,7 +65,7 @@ def with_arrays(value: Input, name: str) -> Input:
     path = f'inputs["{name}"]'
     if isinstance(value, torch.Tensor):
         return _array(value, f"{path}.points")
-    if not isinstance(value, Measure | Gaussian | Prior | ConeCriticState):
+    if not isinstance(value, (*WITH_GRADIENTS, Prior, ConeCriticState)):
         return value
     tensors = {field.name: getattr(value, field.name) for field in fields(value)}
     tensors = {field: tensor for field, tensor in tensors.items() if isinstance(tensor, torch.Tensor)}

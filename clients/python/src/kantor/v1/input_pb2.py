@@ -15,7 +15,7 @@ _sym_db = _symbol_database.Default()
 from kantor.v1 import tensor_pb2 as kantor_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15kantor/v1/input.proto\x12\tkantor.v1\x1a\x16kantor/v1/tensor.proto\"\xdb\x01\n\x05Input\x12.\n\x07measure\x18\x01 \x01(\x0b\x32\x12.kantor.v1.MeasureH\x00R\x07measure\x12\x31\n\x08gaussian\x18\x02 \x01(\x0b\x32\x13.kantor.v1.GaussianH\x00R\x08gaussian\x12(\n\x05prior\x18\x03 \x01(\x0b\x32\x10.kantor.v1.PriorH\x00R\x05prior\x12=\n\x0b\x63one_critic\x18\x04 \x01(\x0b\x32\x1a.kantor.v1.ConeCriticStateH\x00R\nconeCriticB\x06\n\x04kind\"w\n\x07Measure\x12)\n\x06points\x18\x01 \x01(\x0b\x32\x11.kantor.v1.TensorR\x06points\x12+\n\x07weights\x18\x02 \x01(\x0b\x32\x11.kantor.v1.TensorR\x07weights\x12\x14\n\x05sizes\x18\x03 \x03(\x03R\x05sizes\"\xb4\x02\n\x05Prior\x12\x44\n\x0fstandard_normal\x18\x01 \x01(\x0b\x32\x19.kantor.v1.StandardNormalH\x00R\x0estandardNormal\x12;\n\x0cuniform_cube\x18\x03 \x01(\x0b\x32\x16.kantor.v1.UniformCubeH\x00R\x0buniformCube\x12\x41\n\x0euniform_sphere\x18\x04 \x01(\x0b\x32\x18.kantor.v1.UniformSphereH\x00R\runiformSphere\x12G\n\x10gaussian_mixture\x18\x05 \x01(\x0b\x32\x1a.kantor.v1.GaussianMixtureH\x00R\x0fgaussianMixture\x12\x12\n\x04size\x18\x02 \x01(\x03R\x04sizeB\x08\n\x06\x66\x61mily\"\x10\n\x0eStandardNormal\"W\n\x0bUniformCube\x12\x19\n\x05lower\x18\x01 \x01(\x01H\x00R\x05lower\x88\x01\x01\x12\x19\n\x05upper\x18\x02 \x01(\x01H\x01R\x05upper\x88\x01\x01\x42\x08\n\x06_lowerB\x08\n\x06_upper\"7\n\rUniformSphere\x12\x1b\n\x06radius\x18\x01 \x01(\x01H\x00R\x06radius\x88\x01\x01\x42\t\n\x07_radius\"\x9d\x01\n\x0fGaussianMixture\x12\'\n\x05means\x18\x01 \x01(\x0b\x32\x11.kantor.v1.TensorR\x05means\x12\x34\n\x0clog_variance\x18\x02 \x01(\x0b\x32\x11.kantor.v1.TensorR\x0blogVariance\x12+\n\x07weights\x18\x03 \x01(\x0b\x32\x11.kantor.v1.TensorR\x07weights\"\x96\x02\n\x0f\x43oneCriticState\x12%\n\x04tips\x18\x01 \x01(\x0b\x32\x11.kantor.v1.TensorR\x04tips\x12+\n\x07heights\x18\x02 \x01(\x0b\x32\x11.kantor.v1.TensorR\x07heights\x12\x32\n\x0btip_moments\x18\x03 \x01(\x0b\x32\x11.kantor.v1.TensorR\ntipMoments\x12\x38\n\x0eheight_moments\x18\x04 \x01(\x0b\x32\x11.kantor.v1.TensorR\rheightMoments\x12-\n\x08\x61verages\x18\x05 \x01(\x0b\x32\x11.kantor.v1.TensorR\x08\x61verages\x12\x12\n\x04step\x18\x06 \x01(\x03R\x04step\"\xa8\x01\n\x08Gaussian\x12%\n\x04mean\x18\x01 \x01(\x0b\x32\x11.kantor.v1.TensorR\x04mean\x12\x36\n\x0clog_variance\x18\x02 \x01(\x0b\x32\x11.kantor.v1.TensorH\x00R\x0blogVariance\x12\x33\n\ncovariance\x18\x03 \x01(\x0b\x32\x11.kantor.v1.TensorH\x00R\ncovarianceB\x08\n\x06spreadB\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15kantor/v1/input.proto\x12\tkantor.v1\x1a\x16kantor/v1/tensor.proto\"\x94\x03\n\x05Input\x12.\n\x07measure\x18\x01 \x01(\x0b\x32\x12.kantor.v1.MeasureH\x00R\x07measure\x12\x31\n\x08gaussian\x18\x02 \x01(\x0b\x32\x13.kantor.v1.GaussianH\x00R\x08gaussian\x12(\n\x05prior\x18\x03 \x01(\x0b\x32\x10.kantor.v1.PriorH\x00R\x05prior\x12=\n\x0b\x63one_critic\x18\x04 \x01(\x0b\x32\x1a.kantor.v1.ConeCriticStateH\x00R\nconeCritic\x12:\n\x0b\x63\x61tegorical\x18\x05 \x01(\x0b\x32\x16.kantor.v1.CategoricalH\x00R\x0b\x63\x61tegorical\x12\x34\n\tbernoulli\x18\x06 \x01(\x0b\x32\x14.kantor.v1.BernoulliH\x00R\tbernoulli\x12\x45\n\x10von_mises_fisher\x18\x07 \x01(\x0b\x32\x19.kantor.v1.VonMisesFisherH\x00R\x0evonMisesFisherB\x06\n\x04kind\"w\n\x07Measure\x12)\n\x06points\x18\x01 \x01(\x0b\x32\x11.kantor.v1.TensorR\x06points\x12+\n\x07weights\x18\x02 \x01(\x0b\x32\x11.kantor.v1.TensorR\x07weights\x12\x14\n\x05sizes\x18\x03 \x03(\x03R\x05sizes\"\xb4\x02\n\x05Prior\x12\x44\n\x0fstandard_normal\x18\x01 \x01(\x0b\x32\x19.kantor.v1.StandardNormalH\x00R\x0estandardNormal\x12;\n\x0cuniform_cube\x18\x03 \x01(\x0b\x32\x16.kantor.v1.UniformCubeH\x00R\x0buniformCube\x12\x41\n\x0euniform_sphere\x18\x04 \x01(\x0b\x32\x18.kantor.v1.UniformSphereH\x00R\runiformSphere\x12G\n\x10gaussian_mixture\x18\x05 \x01(\x0b\x32\x1a.kantor.v1.GaussianMixtureH\x00R\x0fgaussianMixture\x12\x12\n\x04size\x18\x02 \x01(\x03R\x04sizeB\x08\n\x06\x66\x61mily\"\x10\n\x0eStandardNormal\"W\n\x0bUniformCube\x12\x19\n\x05lower\x18\x01 \x01(\x01H\x00R\x05lower\x88\x01\x01\x12\x19\n\x05upper\x18\x02 \x01(\x01H\x01R\x05upper\x88\x01\x01\x42\x08\n\x06_lowerB\x08\n\x06_upper\"7\n\rUniformSphere\x12\x1b\n\x06radius\x18\x01 \x01(\x01H\x00R\x06radius\x88\x01\x01\x42\t\n\x07_radius\"\x9d\x01\n\x0fGaussianMixture\x12\'\n\x05means\x18\x01 \x01(\x0b\x32\x11.kantor.v1.TensorR\x05means\x12\x34\n\x0clog_variance\x18\x02 \x01(\x0b\x32\x11.kantor.v1.TensorR\x0blogVariance\x12+\n\x07weights\x18\x03 \x01(\x0b\x32\x11.kantor.v1.TensorR\x07weights\"\x96\x02\n\x0f\x43oneCriticState\x12%\n\x04tips\x18\x01 \x01(\x0b\x32\x11.kantor.v1.TensorR\x04tips\x12+\n\x07heights\x18\x02 \x01(\x0b\x32\x11.kantor.v1.TensorR\x07heights\x12\x32\n\x0btip_moments\x18\x03 \x01(\x0b\x32\x11.kantor.v1.TensorR\ntipMoments\x12\x38\n\x0eheight_moments\x18\x04 \x01(\x0b\x32\x11.kantor.v1.TensorR\rheightMoments\x12-\n\x08\x61verages\x18\x05 \x01(\x0b\x32\x11.kantor.v1.TensorR\x08\x61verages\x12\x12\n\x04step\x18\x06 \x01(\x03R\x04step\"\xa8\x01\n\x08Gaussian\x12%\n\x04mean\x18\x01 \x01(\x0b\x32\x11.kantor.v1.TensorR\x04mean\x12\x36\n\x0clog_variance\x18\x02 \x01(\x0b\x32\x11.kantor.v1.TensorH\x00R\x0blogVariance\x12\x33\n\ncovariance\x18\x03 \x01(\x0b\x32\x11.kantor.v1.TensorH\x00R\ncovarianceB\x08\n\x06spread\"\x82\x01\n\x0b\x43\x61tegorical\x12+\n\x06logits\x18\x01 \x01(\x0b\x32\x11.kantor.v1.TensorH\x00R\x06logits\x12\x39\n\rprobabilities\x18\x02 \x01(\x0b\x32\x11.kantor.v1.TensorH\x00R\rprobabilitiesB\x0b\n\tparameter\"\x80\x01\n\tBernoulli\x12+\n\x06logits\x18\x01 \x01(\x0b\x32\x11.kantor.v1.TensorH\x00R\x06logits\x12\x39\n\rprobabilities\x18\x02 \x01(\x0b\x32\x11.kantor.v1.TensorH\x00R\rprobabilitiesB\x0b\n\tparameter\"p\n\x0eVonMisesFisher\x12%\n\x04mean\x18\x01 \x01(\x0b\x32\x11.kantor.v1.TensorR\x04mean\x12\x37\n\rconcentration\x18\x02 \x01(\x0b\x32\x11.kantor.v1.TensorR\rconcentrationB\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -24,21 +24,27 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['DESCRIPTOR']._options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\035kantor/gen/kantor/v1;kantorv1'
   _globals['_INPUT']._serialized_start=61
-  _globals['_INPUT']._serialized_end=280
-  _globals['_MEASURE']._serialized_start=282
-  _globals['_MEASURE']._serialized_end=401
-  _globals['_PRIOR']._serialized_start=404
-  _globals['_PRIOR']._serialized_end=712
-  _globals['_STANDARDNORMAL']._serialized_start=714
-  _globals['_STANDARDNORMAL']._serialized_end=730
-  _globals['_UNIFORMCUBE']._serialized_start=732
-  _globals['_UNIFORMCUBE']._serialized_end=819
-  _globals['_UNIFORMSPHERE']._serialized_start=821
-  _globals['_UNIFORMSPHERE']._serialized_end=876
-  _globals['_GAUSSIANMIXTURE']._serialized_start=879
-  _globals['_GAUSSIANMIXTURE']._serialized_end=1036
-  _globals['_CONECRITICSTATE']._serialized_start=1039
-  _globals['_CONECRITICSTATE']._serialized_end=1317
-  _globals['_GAUSSIAN']._serialized_start=1320
-  _globals['_GAUSSIAN']._serialized_end=1488
+  _globals['_INPUT']._serialized_end=465
+  _globals['_MEASURE']._serialized_start=467
+  _globals['_MEASURE']._serialized_end=586
+  _globals['_PRIOR']._serialized_start=589
+  _globals['_PRIOR']._serialized_end=897
+  _globals['_STANDARDNORMAL']._serialized_start=899
+  _globals['_STANDARDNORMAL']._serialized_end=915
+  _globals['_UNIFORMCUBE']._serialized_start=917
+  _globals['_UNIFORMCUBE']._serialized_end=1004
+  _globals['_UNIFORMSPHERE']._serialized_start=1006
+  _globals['_UNIFORMSPHERE']._serialized_end=1061
+  _globals['_GAUSSIANMIXTURE']._serialized_start=1064
+  _globals['_GAUSSIANMIXTURE']._serialized_end=1221
+  _globals['_CONECRITICSTATE']._serialized_start=1224
+  _globals['_CONECRITICSTATE']._serialized_end=1502
+  _globals['_GAUSSIAN']._serialized_start=1505
+  _globals['_GAUSSIAN']._serialized_end=1673
+  _globals['_CATEGORICAL']._serialized_start=1676
+  _globals['_CATEGORICAL']._serialized_end=1806
+  _globals['_BERNOULLI']._serialized_start=1809
+  _globals['_BERNOULLI']._serialized_end=1937
+  _globals['_VONMISESFISHER']._serialized_start=1939
+  _globals['_VONMISESFISHER']._serialized_end=2051
 # @@protoc_insertion_point(module_scope)

@@ -7,16 +7,22 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Input(_message.Message):
-    __slots__ = ("measure", "gaussian", "prior", "cone_critic")
+    __slots__ = ("measure", "gaussian", "prior", "cone_critic", "categorical", "bernoulli", "von_mises_fisher")
     MEASURE_FIELD_NUMBER: _ClassVar[int]
     GAUSSIAN_FIELD_NUMBER: _ClassVar[int]
     PRIOR_FIELD_NUMBER: _ClassVar[int]
     CONE_CRITIC_FIELD_NUMBER: _ClassVar[int]
+    CATEGORICAL_FIELD_NUMBER: _ClassVar[int]
+    BERNOULLI_FIELD_NUMBER: _ClassVar[int]
+    VON_MISES_FISHER_FIELD_NUMBER: _ClassVar[int]
     measure: Measure
     gaussian: Gaussian
     prior: Prior
     cone_critic: ConeCriticState
-    def __init__(self, measure: _Optional[_Union[Measure, _Mapping]] = ..., gaussian: _Optional[_Union[Gaussian, _Mapping]] = ..., prior: _Optional[_Union[Prior, _Mapping]] = ..., cone_critic: _Optional[_Union[ConeCriticState, _Mapping]] = ...) -> None: ...
+    categorical: Categorical
+    bernoulli: Bernoulli
+    von_mises_fisher: VonMisesFisher
+    def __init__(self, measure: _Optional[_Union[Measure, _Mapping]] = ..., gaussian: _Optional[_Union[Gaussian, _Mapping]] = ..., prior: _Optional[_Union[Prior, _Mapping]] = ..., cone_critic: _Optional[_Union[ConeCriticState, _Mapping]] = ..., categorical: _Optional[_Union[Categorical, _Mapping]] = ..., bernoulli: _Optional[_Union[Bernoulli, _Mapping]] = ..., von_mises_fisher: _Optional[_Union[VonMisesFisher, _Mapping]] = ...) -> None: ...
 
 class Measure(_message.Message):
     __slots__ = ("points", "weights", "sizes")
@@ -95,3 +101,27 @@ class Gaussian(_message.Message):
     log_variance: _tensor_pb2.Tensor
     covariance: _tensor_pb2.Tensor
     def __init__(self, mean: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., log_variance: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., covariance: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
+
+class Categorical(_message.Message):
+    __slots__ = ("logits", "probabilities")
+    LOGITS_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    logits: _tensor_pb2.Tensor
+    probabilities: _tensor_pb2.Tensor
+    def __init__(self, logits: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., probabilities: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
+
+class Bernoulli(_message.Message):
+    __slots__ = ("logits", "probabilities")
+    LOGITS_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    logits: _tensor_pb2.Tensor
+    probabilities: _tensor_pb2.Tensor
+    def __init__(self, logits: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., probabilities: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
+
+class VonMisesFisher(_message.Message):
+    __slots__ = ("mean", "concentration")
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    CONCENTRATION_FIELD_NUMBER: _ClassVar[int]
+    mean: _tensor_pb2.Tensor
+    concentration: _tensor_pb2.Tensor
+    def __init__(self, mean: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., concentration: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...

@@ -32,6 +32,38 @@ class Method(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     METHOD_EXACT: _ClassVar[Method]
     METHOD_ENTROPIC: _ClassVar[Method]
 
+class Direction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DIRECTION_UNSPECIFIED: _ClassVar[Direction]
+    DIRECTION_FORWARD: _ClassVar[Direction]
+    DIRECTION_REVERSE: _ClassVar[Direction]
+    DIRECTION_SYMMETRIC: _ClassVar[Direction]
+
+class Estimator(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ESTIMATOR_UNSPECIFIED: _ClassVar[Estimator]
+    ESTIMATOR_STRATIFIED: _ClassVar[Estimator]
+    ESTIMATOR_WEIGHTED: _ClassVar[Estimator]
+    ESTIMATOR_TRANSPORT: _ClassVar[Estimator]
+
+class Moments(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MOMENTS_UNSPECIFIED: _ClassVar[Moments]
+    MOMENTS_MEANS: _ClassVar[Moments]
+    MOMENTS_CODES: _ClassVar[Moments]
+
+class StressForm(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STRESS_FORM_UNSPECIFIED: _ClassVar[StressForm]
+    STRESS_FORM_METRIC: _ClassVar[StressForm]
+    STRESS_FORM_RANK: _ClassVar[StressForm]
+
+class Metric(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    METRIC_UNSPECIFIED: _ClassVar[Metric]
+    METRIC_EUCLIDEAN: _ClassVar[Metric]
+    METRIC_MANHATTAN: _ClassVar[Metric]
+
 class SliceAggregate(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     SLICE_AGGREGATE_UNSPECIFIED: _ClassVar[SliceAggregate]
@@ -72,6 +104,23 @@ METHOD_UNSPECIFIED: Method
 METHOD_AUTO: Method
 METHOD_EXACT: Method
 METHOD_ENTROPIC: Method
+DIRECTION_UNSPECIFIED: Direction
+DIRECTION_FORWARD: Direction
+DIRECTION_REVERSE: Direction
+DIRECTION_SYMMETRIC: Direction
+ESTIMATOR_UNSPECIFIED: Estimator
+ESTIMATOR_STRATIFIED: Estimator
+ESTIMATOR_WEIGHTED: Estimator
+ESTIMATOR_TRANSPORT: Estimator
+MOMENTS_UNSPECIFIED: Moments
+MOMENTS_MEANS: Moments
+MOMENTS_CODES: Moments
+STRESS_FORM_UNSPECIFIED: StressForm
+STRESS_FORM_METRIC: StressForm
+STRESS_FORM_RANK: StressForm
+METRIC_UNSPECIFIED: Metric
+METRIC_EUCLIDEAN: Metric
+METRIC_MANHATTAN: Metric
 SLICE_AGGREGATE_UNSPECIFIED: SliceAggregate
 SLICE_AGGREGATE_MEAN: SliceAggregate
 SLICE_AGGREGATE_MAX: SliceAggregate
@@ -88,7 +137,7 @@ CONVENTION_MMD2: Convention
 CONVENTION_HALF: Convention
 
 class Term(_message.Message):
-    __slots__ = ("name", "weight", "sinkhorn", "kantorovich", "kl", "transport", "sliced", "bures", "mmd", "stein", "cone_critic")
+    __slots__ = ("name", "weight", "sinkhorn", "kantorovich", "kl", "transport", "sliced", "bures", "mmd", "stein", "cone_critic", "categorical_kl", "bernoulli_kl", "von_mises_fisher_kl", "discrete_kl", "jensen_shannon", "total_correlation", "dip", "stress")
     NAME_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
     SINKHORN_FIELD_NUMBER: _ClassVar[int]
@@ -100,6 +149,14 @@ class Term(_message.Message):
     MMD_FIELD_NUMBER: _ClassVar[int]
     STEIN_FIELD_NUMBER: _ClassVar[int]
     CONE_CRITIC_FIELD_NUMBER: _ClassVar[int]
+    CATEGORICAL_KL_FIELD_NUMBER: _ClassVar[int]
+    BERNOULLI_KL_FIELD_NUMBER: _ClassVar[int]
+    VON_MISES_FISHER_KL_FIELD_NUMBER: _ClassVar[int]
+    DISCRETE_KL_FIELD_NUMBER: _ClassVar[int]
+    JENSEN_SHANNON_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_CORRELATION_FIELD_NUMBER: _ClassVar[int]
+    DIP_FIELD_NUMBER: _ClassVar[int]
+    STRESS_FIELD_NUMBER: _ClassVar[int]
     name: str
     weight: float
     sinkhorn: SinkhornDivergence
@@ -111,7 +168,15 @@ class Term(_message.Message):
     mmd: MaximumMeanDiscrepancy
     stein: SteinDiscrepancy
     cone_critic: ConeCritic
-    def __init__(self, name: _Optional[str] = ..., weight: _Optional[float] = ..., sinkhorn: _Optional[_Union[SinkhornDivergence, _Mapping]] = ..., kantorovich: _Optional[_Union[KantorovichDual, _Mapping]] = ..., kl: _Optional[_Union[GaussianKl, _Mapping]] = ..., transport: _Optional[_Union[Transport, _Mapping]] = ..., sliced: _Optional[_Union[SlicedTransport, _Mapping]] = ..., bures: _Optional[_Union[BuresWasserstein, _Mapping]] = ..., mmd: _Optional[_Union[MaximumMeanDiscrepancy, _Mapping]] = ..., stein: _Optional[_Union[SteinDiscrepancy, _Mapping]] = ..., cone_critic: _Optional[_Union[ConeCritic, _Mapping]] = ...) -> None: ...
+    categorical_kl: CategoricalKl
+    bernoulli_kl: BernoulliKl
+    von_mises_fisher_kl: VonMisesFisherKl
+    discrete_kl: DiscreteKl
+    jensen_shannon: JensenShannon
+    total_correlation: TotalCorrelation
+    dip: DisentangledInferredPrior
+    stress: Stress
+    def __init__(self, name: _Optional[str] = ..., weight: _Optional[float] = ..., sinkhorn: _Optional[_Union[SinkhornDivergence, _Mapping]] = ..., kantorovich: _Optional[_Union[KantorovichDual, _Mapping]] = ..., kl: _Optional[_Union[GaussianKl, _Mapping]] = ..., transport: _Optional[_Union[Transport, _Mapping]] = ..., sliced: _Optional[_Union[SlicedTransport, _Mapping]] = ..., bures: _Optional[_Union[BuresWasserstein, _Mapping]] = ..., mmd: _Optional[_Union[MaximumMeanDiscrepancy, _Mapping]] = ..., stein: _Optional[_Union[SteinDiscrepancy, _Mapping]] = ..., cone_critic: _Optional[_Union[ConeCritic, _Mapping]] = ..., categorical_kl: _Optional[_Union[CategoricalKl, _Mapping]] = ..., bernoulli_kl: _Optional[_Union[BernoulliKl, _Mapping]] = ..., von_mises_fisher_kl: _Optional[_Union[VonMisesFisherKl, _Mapping]] = ..., discrete_kl: _Optional[_Union[DiscreteKl, _Mapping]] = ..., jensen_shannon: _Optional[_Union[JensenShannon, _Mapping]] = ..., total_correlation: _Optional[_Union[TotalCorrelation, _Mapping]] = ..., dip: _Optional[_Union[DisentangledInferredPrior, _Mapping]] = ..., stress: _Optional[_Union[Stress, _Mapping]] = ...) -> None: ...
 
 class SinkhornDivergence(_message.Message):
     __slots__ = ("source", "target", "cost", "blur", "epsilon", "debias", "tolerance", "gap", "max_iterations", "reach", "rho", "profile", "scaling", "diameter", "without_interval", "second_source", "second_target")
@@ -172,12 +237,124 @@ class KantorovichDual(_message.Message):
     def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., gap: _Optional[float] = ..., max_iterations: _Optional[int] = ..., method: _Optional[_Union[Method, str]] = ..., fresh_source: _Optional[str] = ..., fresh_target: _Optional[str] = ..., at: _Optional[str] = ...) -> None: ...
 
 class GaussianKl(_message.Message):
-    __slots__ = ("posterior", "prior")
+    __slots__ = ("posterior", "prior", "direction", "free_bits", "capacity")
     POSTERIOR_FIELD_NUMBER: _ClassVar[int]
     PRIOR_FIELD_NUMBER: _ClassVar[int]
+    DIRECTION_FIELD_NUMBER: _ClassVar[int]
+    FREE_BITS_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_FIELD_NUMBER: _ClassVar[int]
     posterior: str
     prior: str
-    def __init__(self, posterior: _Optional[str] = ..., prior: _Optional[str] = ...) -> None: ...
+    direction: Direction
+    free_bits: float
+    capacity: float
+    def __init__(self, posterior: _Optional[str] = ..., prior: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., free_bits: _Optional[float] = ..., capacity: _Optional[float] = ...) -> None: ...
+
+class CategoricalKl(_message.Message):
+    __slots__ = ("posterior", "prior", "direction", "free_bits", "capacity")
+    POSTERIOR_FIELD_NUMBER: _ClassVar[int]
+    PRIOR_FIELD_NUMBER: _ClassVar[int]
+    DIRECTION_FIELD_NUMBER: _ClassVar[int]
+    FREE_BITS_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_FIELD_NUMBER: _ClassVar[int]
+    posterior: str
+    prior: str
+    direction: Direction
+    free_bits: float
+    capacity: float
+    def __init__(self, posterior: _Optional[str] = ..., prior: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., free_bits: _Optional[float] = ..., capacity: _Optional[float] = ...) -> None: ...
+
+class BernoulliKl(_message.Message):
+    __slots__ = ("posterior", "prior", "direction", "free_bits", "capacity")
+    POSTERIOR_FIELD_NUMBER: _ClassVar[int]
+    PRIOR_FIELD_NUMBER: _ClassVar[int]
+    DIRECTION_FIELD_NUMBER: _ClassVar[int]
+    FREE_BITS_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_FIELD_NUMBER: _ClassVar[int]
+    posterior: str
+    prior: str
+    direction: Direction
+    free_bits: float
+    capacity: float
+    def __init__(self, posterior: _Optional[str] = ..., prior: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., free_bits: _Optional[float] = ..., capacity: _Optional[float] = ...) -> None: ...
+
+class VonMisesFisherKl(_message.Message):
+    __slots__ = ("posterior", "free_bits", "capacity")
+    POSTERIOR_FIELD_NUMBER: _ClassVar[int]
+    FREE_BITS_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_FIELD_NUMBER: _ClassVar[int]
+    posterior: str
+    free_bits: float
+    capacity: float
+    def __init__(self, posterior: _Optional[str] = ..., free_bits: _Optional[float] = ..., capacity: _Optional[float] = ...) -> None: ...
+
+class DiscreteKl(_message.Message):
+    __slots__ = ("source", "target", "direction")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    DIRECTION_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    target: str
+    direction: Direction
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ...) -> None: ...
+
+class JensenShannon(_message.Message):
+    __slots__ = ("source", "target")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    target: str
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
+
+class TotalCorrelation(_message.Message):
+    __slots__ = ("codes", "posterior", "estimator", "dataset_size", "mutual_information", "total_correlation", "dimension_wise_kl", "blur", "debias")
+    CODES_FIELD_NUMBER: _ClassVar[int]
+    POSTERIOR_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATOR_FIELD_NUMBER: _ClassVar[int]
+    DATASET_SIZE_FIELD_NUMBER: _ClassVar[int]
+    MUTUAL_INFORMATION_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_CORRELATION_FIELD_NUMBER: _ClassVar[int]
+    DIMENSION_WISE_KL_FIELD_NUMBER: _ClassVar[int]
+    BLUR_FIELD_NUMBER: _ClassVar[int]
+    DEBIAS_FIELD_NUMBER: _ClassVar[int]
+    codes: str
+    posterior: str
+    estimator: Estimator
+    dataset_size: int
+    mutual_information: float
+    total_correlation: float
+    dimension_wise_kl: float
+    blur: float
+    debias: Debias
+    def __init__(self, codes: _Optional[str] = ..., posterior: _Optional[str] = ..., estimator: _Optional[_Union[Estimator, str]] = ..., dataset_size: _Optional[int] = ..., mutual_information: _Optional[float] = ..., total_correlation: _Optional[float] = ..., dimension_wise_kl: _Optional[float] = ..., blur: _Optional[float] = ..., debias: _Optional[_Union[Debias, str]] = ...) -> None: ...
+
+class DisentangledInferredPrior(_message.Message):
+    __slots__ = ("posterior", "moments", "off_diagonal", "diagonal")
+    POSTERIOR_FIELD_NUMBER: _ClassVar[int]
+    MOMENTS_FIELD_NUMBER: _ClassVar[int]
+    OFF_DIAGONAL_FIELD_NUMBER: _ClassVar[int]
+    DIAGONAL_FIELD_NUMBER: _ClassVar[int]
+    posterior: str
+    moments: Moments
+    off_diagonal: float
+    diagonal: float
+    def __init__(self, posterior: _Optional[str] = ..., moments: _Optional[_Union[Moments, str]] = ..., off_diagonal: _Optional[float] = ..., diagonal: _Optional[float] = ...) -> None: ...
+
+class Stress(_message.Message):
+    __slots__ = ("codes", "data", "form", "code_metric", "data_metric", "scale")
+    CODES_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    FORM_FIELD_NUMBER: _ClassVar[int]
+    CODE_METRIC_FIELD_NUMBER: _ClassVar[int]
+    DATA_METRIC_FIELD_NUMBER: _ClassVar[int]
+    SCALE_FIELD_NUMBER: _ClassVar[int]
+    codes: str
+    data: str
+    form: StressForm
+    code_metric: Metric
+    data_metric: Metric
+    scale: float
+    def __init__(self, codes: _Optional[str] = ..., data: _Optional[str] = ..., form: _Optional[_Union[StressForm, str]] = ..., code_metric: _Optional[_Union[Metric, str]] = ..., data_metric: _Optional[_Union[Metric, str]] = ..., scale: _Optional[float] = ...) -> None: ...
 
 class Transport(_message.Message):
     __slots__ = ("source", "target", "cost", "p", "debias", "time", "second_source", "second_target")
