@@ -10,7 +10,7 @@ batches of this size learns codes that are too narrow.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,21 +26,54 @@ from bench.server import running
 _BUDGET = Budget(3, 0.5)
 
 
+Given = Callable[[Floats, Floats], dict[str, Any]]
+
+
+def clouds(x: Floats, y: Floats) -> dict[str, Any]:
+    """Both."""
+    return {"source": kantor.Measure(x), "target": kantor.Measure(y)}
+
+
+def alone(x: Floats, y: Floats) -> dict[str, Any]:
+    """The source without a target."""
+    return {"source": kantor.Measure(x)}
+
+
+def closed(x: Floats, y: Floats) -> dict[str, Any]:
+    """The target is N(0, I) without samples."""
+    return {"source": kantor.Measure(x), "target": kantor.StandardNormal()}
+
+
+def gaussian(x: Floats, y: Floats) -> dict[str, Any]:
+    """A posterior around each point."""
+    return {"posterior": kantor.Gaussian(x, 0.1 * x)}
+
+
+def coded(x: Floats, y: Floats) -> dict[str, Any]:
+    """Posteriors, and a code of each."""
+    return {"codes": kantor.Measure(x + 0.1 * y), **gaussian(x, y)}
+
+
+def codes(x: Floats, y: Floats) -> dict[str, Any]:
+    """Codes without posteriors."""
+    return {"codes": kantor.Measure(x)}
+
+
 @dataclass(frozen=True)
 class Row:
-    """A loss as one configures it; the inputs are source and target, the gradient is in the source's points.
+    """A loss as one configures it.
 
     Attributes:
         term: the loss.
-        gaussian: the source is Gaussians, and there is no target.
-        alone: there is no target.
-        closed: the target is N(0, I) without samples.
+        given: makes its inputs of two clouds.
+        gradient: what is asked for in the times.
+        compares: a measure `source` with a distribution, so that it has a best width.
     """
 
     term: kantor.Term
-    gaussian: bool = False
-    alone: bool = False
-    closed: bool = False
+    given: Given = clouds
+    gradient: str = "source.points"
+    compares: bool = True
 
 
 ROWS = {
@@ -49,16 +82,23 @@ ROWS = {
     "`Transport()`": Row(kantor.Transport()),
     '`Transport(debias="split")`': Row(kantor.Transport(debias="split")),
     "`Kantorovich()`": Row(kantor.Kantorovich()),
-    "`ConeCritic()`": Row(kantor.ConeCritic()),
+    "`ConeCritic()`": Row(kantor.ConeCritic(), compares=False),
     "`Sliced()`": Row(kantor.Sliced()),
     '`Sliced(aggregate="max")`': Row(kantor.Sliced(aggregate="max")),
     "`Mmd()`": Row(kantor.Mmd()),
-    "`Mmd(closed_form=True)`": Row(kantor.Mmd(closed_form=True), closed=True),
+    "`Mmd(closed_form=True)`": Row(kantor.Mmd(closed_form=True), closed),
     '`Mmd(kernel="imq")`': Row(kantor.Mmd(kernel="imq")),
-    "`Stein()`": Row(kantor.Stein(), alone=True),
-    "`Bures()` of a measure": Row(kantor.Bures("source"), alone=True),
-    "`Bures()` of Gaussians": Row(kantor.Bures("source"), gaussian=True),
-    "`GaussianKl()`": Row(kantor.GaussianKl("source"), gaussian=True),
+    "`Stein()`": Row(kantor.Stein(), alone),
+    "`Bures()` of a measure": Row(kantor.Bures("source"), alone),
+    "`Bures()` of Gaussians": Row(kantor.Bures(), gaussian, "posterior.mean", compares=False),
+    "`GaussianKl()`": Row(kantor.GaussianKl(), gaussian, "posterior.mean", compares=False),
+    "`TotalCorrelation(dataset_size=...)`": Row(
+        kantor.TotalCorrelation(dataset_size=60_000), coded, "codes.points", compares=False
+    ),
+    '`TotalCorrelation(estimator="transport")`': Row(
+        kantor.TotalCorrelation(estimator="transport"), codes, "codes.points", compares=False
+    ),
+    "`Dip()`": Row(kantor.Dip(), gaussian, "posterior.mean", compares=False),
 }
 
 
@@ -78,19 +118,11 @@ def main() -> None:
             print(widths(server.client, 4, 16, 4) if small else widths(server.client))
 
 
-def inputs(row: Row, x: Floats, y: Floats) -> dict[str, Any]:
-    """The arguments of a row for two clouds."""
-    given: dict[str, Any] = {"source": kantor.Gaussian(x, 0.1 * x) if row.gaussian else kantor.Measure(x)}
-    if not row.alone and not row.gaussian:
-        given["target"] = kantor.StandardNormal() if row.closed else kantor.Measure(y)
-    return given
-
-
 @contextmanager
 def calling(client: kantor.Client, row: Row, n: int) -> Iterator[Call]:
     """Value and gradient over a stream, as a training loop asks for them."""
-    gradient = "source.mean" if row.gaussian else "source.points"
-    given, term, extras = inputs(row, *Problem(n, 32, 1).clouds()), row.term, list[str]()
+    gradient = row.gradient
+    given, term, extras = row.given(*Problem(n, 32, 1).clouds()), row.term, list[str]()
     if isinstance(term, kantor.ConeCritic):  # in the midst of its training: with its state, and steps to take
         term, extras = kantor.ConeCritic(state="state"), ["cone_critic.state"]
         given["state"] = client.evaluate(row.term, given, extras=extras).terms["cone_critic"].extras["state"]
@@ -123,7 +155,7 @@ def widths(client: kantor.Client, dim: int = 16, n: int = 128, batches: int = 64
     g, y = rng.standard_normal((2, batches, n, dim))
     lines = []
     for name, row in ROWS.items():
-        if not row.gaussian and not isinstance(row.term, kantor.ConeCritic):
+        if row.compares:
             width, error = best_width(client, row, g, y)
             lines.append([name, f"{width:.3f}", f"{error:.3f}"])
     return table(["loss", f"best width, D={dim}, N={n}", "standard error"], lines)
@@ -136,7 +168,7 @@ def best_width(client: kantor.Client, row: Row, g: Floats, y: Floats) -> tuple[f
     """
 
     def slopes(s: float) -> Floats:
-        given = inputs(row, s * g, y)
+        given = row.given(s * g, y)
         # A seed for each batch would need a call for each; what a seed decides is the same for all of them.
         gradient = client.evaluate(row.term, given, gradients="source.points", seed=1).gradients["source.points"]
         out: Floats = (g * gradient).sum((1, 2))

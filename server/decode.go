@@ -76,6 +76,10 @@ func decodeLoss(path string, t *kantorv1.Term) (losses.Loss, error) {
 		return decodeSliced(path+".sliced", t.GetSliced())
 	case *kantorv1.Term_Bures:
 		return decodeBures(t.GetBures()), nil
+	case *kantorv1.Term_TotalCorrelation:
+		return decodeTotalCorrelation(path+".total_correlation", t.GetTotalCorrelation())
+	case *kantorv1.Term_Dip:
+		return decodeDip(path+".dip", t.GetDip())
 	}
 	return nil, badf(path, "names no loss, want one of %v", lossNames())
 }
@@ -114,15 +118,8 @@ func decodeSinkhorn(path string, s *kantorv1.SinkhornDivergence) (losses.Loss, e
 	if d.Cost, err = decodeCost(path, s.GetCost()); err != nil {
 		return nil, err
 	}
-	switch s.GetDebias() {
-	case kantorv1.Debias_DEBIAS_UNSPECIFIED, kantorv1.Debias_DEBIAS_SELF:
-		d.Debias = sinkhorn.Self
-	case kantorv1.Debias_DEBIAS_NONE:
-		d.Debias = sinkhorn.None
-	case kantorv1.Debias_DEBIAS_SPLIT:
-		d.Debias = sinkhorn.Split
-	default:
-		return nil, badf(path+".debias", "is %d, want a value of kantor.v1.Debias", s.GetDebias())
+	if d.Debias, err = decodeDebias(path, s.GetDebias()); err != nil {
+		return nil, err
 	}
 	switch s.GetProfile() {
 	case kantorv1.Profile_PROFILE_UNSPECIFIED, kantorv1.Profile_PROFILE_ACCURATE:

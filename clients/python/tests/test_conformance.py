@@ -15,13 +15,14 @@ from google.protobuf import json_format
 
 import kantor
 from conftest import ROOT
-from kantor import _codec, _inputs, _retry, _stream, _terms
+from kantor import _codec, _inputs, _retry, _stream
 from kantor.v1 import input_pb2, loss_pb2, loss_service_pb2, tensor_pb2
 
 CASES = sorted((ROOT / "testdata" / "conformance").glob("*.json"))
 KEYS = {"name", "source", "request", "expect", "error"}
 
-LOSSES: dict[str, Any] = {value._loss: value for value in vars(_terms).values() if hasattr(value, "_loss")}
+NAMES = [getattr(kantor, name) for name in kantor.__all__]
+LOSSES: dict[str, Any] = {value._loss: value for value in NAMES if hasattr(value, "_loss")}
 PRIORS: dict[str, Any] = {value._family: value for value in vars(_inputs).values() if hasattr(value, "_family")}
 
 
@@ -96,7 +97,7 @@ def input_of(value: input_pb2.Input) -> Any:
         family = str(value.prior.WhichOneof("family"))
         options = attributes(getattr(value.prior, family))
         return PRIORS[family](size=value.prior.size or None, **options)
-    kinds = {"measure": kantor.Measure, "gaussian": kantor.Gaussian, "cone_critic": kantor.ConeCriticState}
+    kinds: dict[str, Any] = {kind: made for made, kind in _codec._INPUTS.items()}
     kind = str(value.WhichOneof("kind"))
     return kinds[kind](**attributes(getattr(value, kind)))
 

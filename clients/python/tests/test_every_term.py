@@ -15,6 +15,7 @@ import kantor.torch
 from conftest import Floats, bits
 
 Inputs = dict[str, Any]
+WITH_ROWS = (kantor.Measure, kantor.Gaussian, kantor.Categorical, kantor.Bernoulli, kantor.VonMisesFisher)
 
 
 def clouds(rng: np.random.Generator) -> Inputs:
@@ -41,6 +42,16 @@ def one(rng: np.random.Generator) -> Inputs:
 def gaussians(rng: np.random.Generator) -> Inputs:
     mean, log_variance = rng.standard_normal((2, 3, 2))
     return {"posterior": kantor.Gaussian(mean, log_variance)}
+
+
+def coded(rng: np.random.Generator) -> Inputs:
+    """Posteriors, and a code near each mean."""
+    inputs = gaussians(rng)
+    return {**inputs, "codes": kantor.Measure(inputs["posterior"].mean + 0.5 * rng.standard_normal((3, 2)))}
+
+
+def codes(rng: np.random.Generator) -> Inputs:
+    return {"codes": plain(rng)["source"]}
 
 
 def full_gaussians(rng: np.random.Generator) -> Inputs:
@@ -116,6 +127,17 @@ CASES = {
     ),
     "bures measure": Case(kantor.Bures(prior="prior"), full_gaussians, "prior.points", ("weight", 2)),
     "kl": Case(kantor.GaussianKl(), gaussians, "posterior.mean", ("weight", 2), ("per_dimension",)),
+    "total correlation": Case(
+        kantor.TotalCorrelation(dataset_size=100, correlation=6),
+        coded,
+        "codes.points",
+        ("dimension_wise_kl", 2),
+        ("mutual_information", "total_correlation", "dimension_wise_kl", "per_dimension"),
+    ),
+    "total correlation by transport": Case(
+        kantor.TotalCorrelation(estimator="transport", blur=0.7, tolerance=1e-9), codes, "codes.points", ("blur", 0.9)
+    ),
+    "dip": Case(kantor.Dip(moments="codes"), gaussians, "posterior.log_variance", ("diagonal", 2), ("covariance",)),
     "cone critic": Case(
         kantor.ConeCritic(state="critic", at="z"),
         critic,
@@ -182,7 +204,7 @@ def test_a_gradient_is_the_slope_of_the_value(client: kantor.Client, rng: np.ran
 def stacked(problems: list[Inputs], name: str) -> Any:
     """The batch of an input of several problems; one that has no arrays is shared."""
     first: Any = problems[0][name]
-    if not isinstance(first, kantor.Measure | kantor.Gaussian):
+    if not isinstance(first, WITH_ROWS):
         return first
     arrays = {field: [getattr(inputs[name], field) for inputs in problems] for field in vars(first)}
     batch: dict[str, Any] = {field: np.stack(parts) for field, parts in arrays.items() if parts[0] is not None}

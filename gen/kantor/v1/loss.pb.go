@@ -1993,13 +1993,15 @@ type TotalCorrelation struct {
 	// Factor of the mutual information; absent: 1.
 	MutualInformation *float64 `protobuf:"fixed64,5,opt,name=mutual_information,json=mutualInformation,proto3,oneof" json:"mutual_information,omitempty"`
 	// Factor of the total correlation, the β of the paper; absent: 1.
-	TotalCorrelation *float64 `protobuf:"fixed64,6,opt,name=total_correlation,json=totalCorrelation,proto3,oneof" json:"total_correlation,omitempty"`
+	Correlation *float64 `protobuf:"fixed64,6,opt,name=correlation,proto3,oneof" json:"correlation,omitempty"`
 	// Factor of the dimension-wise KL; absent: 1.
 	DimensionWiseKl *float64 `protobuf:"fixed64,7,opt,name=dimension_wise_kl,json=dimensionWiseKl,proto3,oneof" json:"dimension_wise_kl,omitempty"`
 	// With ESTIMATOR_TRANSPORT: temperature as a length, ε = blur². Absent: as for SinkhornDivergence.
 	Blur *float64 `protobuf:"fixed64,8,opt,name=blur,proto3,oneof" json:"blur,omitempty"`
 	// With ESTIMATOR_TRANSPORT: self terms; not given: as for SinkhornDivergence.
-	Debias        Debias `protobuf:"varint,9,opt,name=debias,proto3,enum=kantor.v1.Debias" json:"debias,omitempty"`
+	Debias Debias `protobuf:"varint,9,opt,name=debias,proto3,enum=kantor.v1.Debias" json:"debias,omitempty"`
+	// With ESTIMATOR_TRANSPORT: marginal error at which iterations stop. Absent: as for SinkhornDivergence.
+	Tolerance     *float64 `protobuf:"fixed64,10,opt,name=tolerance,proto3,oneof" json:"tolerance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2069,9 +2071,9 @@ func (x *TotalCorrelation) GetMutualInformation() float64 {
 	return 0
 }
 
-func (x *TotalCorrelation) GetTotalCorrelation() float64 {
-	if x != nil && x.TotalCorrelation != nil {
-		return *x.TotalCorrelation
+func (x *TotalCorrelation) GetCorrelation() float64 {
+	if x != nil && x.Correlation != nil {
+		return *x.Correlation
 	}
 	return 0
 }
@@ -2095,6 +2097,13 @@ func (x *TotalCorrelation) GetDebias() Debias {
 		return x.Debias
 	}
 	return Debias_DEBIAS_UNSPECIFIED
+}
+
+func (x *TotalCorrelation) GetTolerance() float64 {
+	if x != nil && x.Tolerance != nil {
+		return *x.Tolerance
+	}
+	return 0
 }
 
 // DisentangledInferredPrior pulls the covariance C of a batch, which is divided by its rows, to I (Kumar et al. 2018):
@@ -2974,21 +2983,25 @@ const file_kantor_v1_loss_proto_rawDesc = "" +
 	"\tdirection\x18\x03 \x01(\x0e2\x14.kantor.v1.DirectionR\tdirection\"?\n" +
 	"\rJensenShannon\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
-	"\x06target\x18\x02 \x01(\tR\x06target\"\xc4\x03\n" +
+	"\x06target\x18\x02 \x01(\tR\x06target\"\xe4\x03\n" +
 	"\x10TotalCorrelation\x12\x14\n" +
 	"\x05codes\x18\x01 \x01(\tR\x05codes\x12\x1c\n" +
 	"\tposterior\x18\x02 \x01(\tR\tposterior\x122\n" +
 	"\testimator\x18\x03 \x01(\x0e2\x14.kantor.v1.EstimatorR\testimator\x12!\n" +
 	"\fdataset_size\x18\x04 \x01(\x03R\vdatasetSize\x122\n" +
-	"\x12mutual_information\x18\x05 \x01(\x01H\x00R\x11mutualInformation\x88\x01\x01\x120\n" +
-	"\x11total_correlation\x18\x06 \x01(\x01H\x01R\x10totalCorrelation\x88\x01\x01\x12/\n" +
+	"\x12mutual_information\x18\x05 \x01(\x01H\x00R\x11mutualInformation\x88\x01\x01\x12%\n" +
+	"\vcorrelation\x18\x06 \x01(\x01H\x01R\vcorrelation\x88\x01\x01\x12/\n" +
 	"\x11dimension_wise_kl\x18\a \x01(\x01H\x02R\x0fdimensionWiseKl\x88\x01\x01\x12\x17\n" +
 	"\x04blur\x18\b \x01(\x01H\x03R\x04blur\x88\x01\x01\x12)\n" +
-	"\x06debias\x18\t \x01(\x0e2\x11.kantor.v1.DebiasR\x06debiasB\x15\n" +
-	"\x13_mutual_informationB\x14\n" +
-	"\x12_total_correlationB\x14\n" +
+	"\x06debias\x18\t \x01(\x0e2\x11.kantor.v1.DebiasR\x06debias\x12!\n" +
+	"\ttolerance\x18\n" +
+	" \x01(\x01H\x04R\ttolerance\x88\x01\x01B\x15\n" +
+	"\x13_mutual_informationB\x0e\n" +
+	"\f_correlationB\x14\n" +
 	"\x12_dimension_wise_klB\a\n" +
-	"\x05_blur\"\xce\x01\n" +
+	"\x05_blurB\f\n" +
+	"\n" +
+	"_tolerance\"\xce\x01\n" +
 	"\x19DisentangledInferredPrior\x12\x1c\n" +
 	"\tposterior\x18\x01 \x01(\tR\tposterior\x12,\n" +
 	"\amoments\x18\x02 \x01(\x0e2\x12.kantor.v1.MomentsR\amoments\x12&\n" +

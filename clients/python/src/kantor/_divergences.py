@@ -171,10 +171,11 @@ class TotalCorrelation(Term):
         estimator: `stratified` (the default) or `weighted` sampling of the dataset by the minibatch, or `transport`.
         dataset_size: number of examples that the batch is drawn from; needed but with `transport`.
         mutual_information: factor; 1 by default.
-        total_correlation: factor, the β of β-TCVAE; 1 by default.
+        correlation: factor of the total correlation, the β of β-TCVAE; 1 by default.
         dimension_wise_kl: factor; 1 by default.
         blur: with `transport`, the temperature as a length, as of Sinkhorn.
         debias: with `transport`, the self terms, as of Sinkhorn.
+        tolerance: with `transport`, L1 marginal error at which iterations stop, as of Sinkhorn.
     """
 
     _loss: ClassVar[str] = "total_correlation"
@@ -184,10 +185,11 @@ class TotalCorrelation(Term):
     estimator: Estimator | None = field(default=None, kw_only=True)
     dataset_size: int | None = field(default=None, kw_only=True)
     mutual_information: float | None = field(default=None, kw_only=True)
-    total_correlation: float | None = field(default=None, kw_only=True)
+    correlation: float | None = field(default=None, kw_only=True)
     dimension_wise_kl: float | None = field(default=None, kw_only=True)
     blur: float | None = field(default=None, kw_only=True)
     debias: Debias | None = field(default=None, kw_only=True)
+    tolerance: float | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -307,26 +307,28 @@ class JensenShannon(_message.Message):
     def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
 
 class TotalCorrelation(_message.Message):
-    __slots__ = ("codes", "posterior", "estimator", "dataset_size", "mutual_information", "total_correlation", "dimension_wise_kl", "blur", "debias")
+    __slots__ = ("codes", "posterior", "estimator", "dataset_size", "mutual_information", "correlation", "dimension_wise_kl", "blur", "debias", "tolerance")
     CODES_FIELD_NUMBER: _ClassVar[int]
     POSTERIOR_FIELD_NUMBER: _ClassVar[int]
     ESTIMATOR_FIELD_NUMBER: _ClassVar[int]
     DATASET_SIZE_FIELD_NUMBER: _ClassVar[int]
     MUTUAL_INFORMATION_FIELD_NUMBER: _ClassVar[int]
-    TOTAL_CORRELATION_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_FIELD_NUMBER: _ClassVar[int]
     DIMENSION_WISE_KL_FIELD_NUMBER: _ClassVar[int]
     BLUR_FIELD_NUMBER: _ClassVar[int]
     DEBIAS_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
     codes: str
     posterior: str
     estimator: Estimator
     dataset_size: int
     mutual_information: float
-    total_correlation: float
+    correlation: float
     dimension_wise_kl: float
     blur: float
     debias: Debias
-    def __init__(self, codes: _Optional[str] = ..., posterior: _Optional[str] = ..., estimator: _Optional[_Union[Estimator, str]] = ..., dataset_size: _Optional[int] = ..., mutual_information: _Optional[float] = ..., total_correlation: _Optional[float] = ..., dimension_wise_kl: _Optional[float] = ..., blur: _Optional[float] = ..., debias: _Optional[_Union[Debias, str]] = ...) -> None: ...
+    tolerance: float
+    def __init__(self, codes: _Optional[str] = ..., posterior: _Optional[str] = ..., estimator: _Optional[_Union[Estimator, str]] = ..., dataset_size: _Optional[int] = ..., mutual_information: _Optional[float] = ..., correlation: _Optional[float] = ..., dimension_wise_kl: _Optional[float] = ..., blur: _Optional[float] = ..., debias: _Optional[_Union[Debias, str]] = ..., tolerance: _Optional[float] = ...) -> None: ...
 
 class DisentangledInferredPrior(_message.Message):
     __slots__ = ("posterior", "moments", "off_diagonal", "diagonal")
