@@ -59,6 +59,11 @@ def codes(x: Floats, y: Floats) -> dict[str, Any]:
     return {"codes": kantor.Measure(x)}
 
 
+def paired(x: Floats, y: Floats) -> dict[str, Any]:
+    """Codes, and the data that they belong to."""
+    return {"codes": kantor.Measure(x), "data": kantor.Measure(x + 0.5 * y)}
+
+
 @dataclass(frozen=True)
 class Row:
     """A loss as one configures it.
@@ -99,6 +104,8 @@ ROWS = {
         kantor.TotalCorrelation(estimator="transport"), codes, "codes.points", compares=False
     ),
     "`Dip()`": Row(kantor.Dip(), gaussian, "posterior.mean", compares=False),
+    "`Stress()`": Row(kantor.Stress(), paired, "codes.points", compares=False),
+    '`Stress(form="rank")`': Row(kantor.Stress(form="rank"), paired, "codes.points", compares=False),
 }
 
 

@@ -78,6 +78,8 @@ func decodeLoss(path string, t *kantorv1.Term) (losses.Loss, error) {
 		return decodeBures(t.GetBures()), nil
 	case *kantorv1.Term_TotalCorrelation:
 		return decodeTotalCorrelation(path+".total_correlation", t.GetTotalCorrelation())
+	case *kantorv1.Term_Stress:
+		return decodeStress(path+".stress", t.GetStress())
 	case *kantorv1.Term_Dip:
 		return decodeDip(path+".dip", t.GetDip())
 	}

@@ -111,7 +111,7 @@ func (a *ascent) along(gate *parallel.Gate, theta, gradient []float64) float64 {
 	var sides [2]side
 	for s, c := range a.clouds {
 		row := a.rows[s]
-		if !c.project(gate, row, theta, 1) || !a.own.sort(gate, a.own.sorted[s], row[:c.N]) {
+		if !c.project(gate, row, theta, 1) || !a.own.Sort(gate, a.own.sorted[s], row[:c.N]) {
 			return 0
 		}
 		sides[s] = side{sorted: a.own.sorted[s], weights: c.W, uniform: c.uniform}

@@ -3,12 +3,13 @@ package sliced
 import (
 	"math"
 
+	"kantor/losses/internal/order"
 	"kantor/losses/internal/parallel"
 )
 
 // side is one measure on a line.
 type side struct {
-	sorted  []projection
+	sorted  []order.Item
 	weights []float64 // by point
 	uniform bool      // all weights are the same
 	slopes  []float64 // by point: where the derivative of the cost in its position goes; nil: nobody wants it
@@ -38,18 +39,18 @@ func transport(gate *parallel.Gate, p int, a, b side) float64 {
 	clear(b.slopes)
 	i, j, left, right := 0, 0, a.at(0), b.at(0)
 	for step := 1; i < len(a.sorted) && j < len(b.sorted); step++ {
-		if step%stretch == 0 && !gate.Open() {
+		if step%order.Stretch == 0 && !gate.Open() {
 			return 0
 		}
 		x, y := a.sorted[i], b.sorted[j]
 		mass := min(left, right)
-		c, slope := cost(p, x.at-y.at)
+		c, slope := cost(p, x.At-y.At)
 		total += mass * c
 		if a.slopes != nil {
-			a.slopes[x.index] += mass * slope
+			a.slopes[x.Index] += mass * slope
 		}
 		if b.slopes != nil {
-			b.slopes[y.index] -= mass * slope
+			b.slopes[y.Index] -= mass * slope
 		}
 		// Both, where they end together.
 		if left -= mass; left == 0 {
@@ -69,22 +70,22 @@ func (s side) at(i int) float64 {
 	if i == len(s.sorted) {
 		return 0
 	}
-	return s.weights[s.sorted[i].index]
+	return s.weights[s.sorted[i].Index]
 }
 
 // pairs is transport of as many points, all of the same weight.
 func pairs(gate *parallel.Gate, p int, a, b side) float64 {
 	total, weight := 0.0, a.weights[0]
-	stretches(gate, len(a.sorted), func(from, to int) {
+	order.Stretches(gate, len(a.sorted), func(from, to int) {
 		for i, x := range a.sorted[from:to] {
 			y := b.sorted[from+i]
-			c, slope := cost(p, x.at-y.at)
+			c, slope := cost(p, x.At-y.At)
 			total += c
 			if a.slopes != nil {
-				a.slopes[x.index] = weight * slope
+				a.slopes[x.Index] = weight * slope
 			}
 			if b.slopes != nil {
-				b.slopes[y.index] = -weight * slope
+				b.slopes[y.Index] = -weight * slope
 			}
 		}
 	})
@@ -99,16 +100,16 @@ const ties = 0x1p-44
 // Monge (Hoffman 1963), and the mean of the two is taken.
 func addPotentials(gate *parallel.Gate, p int, a, b side, mass float64, f, g []float64) {
 	between := func(i, j int) float64 {
-		c, _ := cost(p, a.sorted[i].at-b.sorted[j].at)
+		c, _ := cost(p, a.sorted[i].At-b.sorted[j].At)
 		return c
 	}
 	n, m := len(a.sorted), len(b.sorted)
 	u, v := 0.0, between(0, 0) // the potentials here
-	f[a.sorted[0].index] += u
-	g[b.sorted[0].index] += v
+	f[a.sorted[0].Index] += u
+	g[b.sorted[0].Index] += v
 	i, j, left, right := 0, 0, a.at(0), b.at(0)
 	for step := 1; i+1 < n || j+1 < m; step++ {
-		if step%stretch == 0 && !gate.Open() {
+		if step%order.Stretch == 0 && !gate.Open() {
 			return
 		}
 		excess := left - right
@@ -119,16 +120,16 @@ func addPotentials(gate *parallel.Gate, p int, a, b side, mass float64, f, g []f
 			v += 0.5 * (beside - here + next - below)
 			i, j = i+1, j+1
 			left, right = a.at(i)+max(0, excess), b.at(j)+max(0, -excess)
-			f[a.sorted[i].index] += u
-			g[b.sorted[j].index] += v
+			f[a.sorted[i].Index] += u
+			g[b.sorted[j].Index] += v
 		case j+1 == m || i+1 < n && excess < 0:
 			u += between(i+1, j) - here
 			i, left, right = i+1, a.at(i+1), right-left
-			f[a.sorted[i].index] += u
+			f[a.sorted[i].Index] += u
 		default:
 			v += between(i, j+1) - here
 			j, left, right = j+1, left-right, b.at(j+1)
-			g[b.sorted[j].index] += v
+			g[b.sorted[j].Index] += v
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"gonum.org/v1/gonum/floats"
 
 	"kantor/losses"
+	"kantor/losses/internal/order"
 	"kantor/losses/internal/parallel"
 	"kantor/losses/internal/vec"
 )
@@ -150,8 +151,8 @@ type lines struct {
 
 // scratch is what one direction at a time needs.
 type scratch struct {
-	sorter
-	sorted [2][]projection
+	order.Sorter
+	sorted [2][]order.Item
 }
 
 func newLines(ctx context.Context, p *problem) (*lines, error) {
@@ -164,7 +165,7 @@ func newLines(ctx context.Context, p *problem) (*lines, error) {
 		}
 	}
 	l.scratch.New = func() any {
-		return &scratch{sorted: [2][]projection{make([]projection, p.a.N), make([]projection, p.b.N)}}
+		return &scratch{sorted: [2][]order.Item{make([]order.Item, p.a.N), make([]order.Item, p.b.N)}}
 	}
 	return l, nil
 }
@@ -212,7 +213,7 @@ func (l *lines) some(gate *parallel.Gate, theta []float64, lo, hi int, rows, pot
 		var sides [2]side
 		for s, c := range l.clouds {
 			row := rows[s][r*c.stride : (r+1)*c.stride]
-			if !own.sort(gate, own.sorted[s], row[:c.N]) {
+			if !own.Sort(gate, own.sorted[s], row[:c.N]) {
 				return
 			}
 			sides[s] = side{sorted: own.sorted[s], weights: c.W, uniform: c.uniform, slopes: row[:c.N]}

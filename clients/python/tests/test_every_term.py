@@ -54,6 +54,17 @@ def codes(rng: np.random.Generator) -> Inputs:
     return {"codes": plain(rng)["source"]}
 
 
+def paired(rng: np.random.Generator) -> Inputs:
+    """Codes with the data that they belong to."""
+    codes, data = rng.standard_normal((5, 2)), rng.standard_normal((5, 3))
+    return {"codes": kantor.Measure(codes), "data": kantor.Measure(data)}
+
+
+def posteriors(rng: np.random.Generator) -> Inputs:
+    """Posteriors with the data that they belong to."""
+    return {**gaussians(rng), "data": kantor.Measure(rng.standard_normal((3, 3)))}
+
+
 def full_gaussians(rng: np.random.Generator) -> Inputs:
     mean, roots = rng.standard_normal((3, 2)), rng.standard_normal((3, 2, 2))
     covariance = roots @ roots.transpose(0, 2, 1) + np.eye(2)
@@ -138,6 +149,11 @@ CASES = {
         kantor.TotalCorrelation(estimator="transport", blur=0.7, tolerance=1e-9), codes, "codes.points", ("blur", 0.9)
     ),
     "dip": Case(kantor.Dip(moments="codes"), gaussians, "posterior.log_variance", ("diagonal", 2), ("covariance",)),
+    "stress": Case(kantor.Stress(), paired, "data.points", ("scale", 2), ("correlation", "scale")),
+    "stress of Gaussians": Case(
+        kantor.Stress("posterior"), posteriors, "posterior.log_variance", ("scale", 2), ("correlation", "scale")
+    ),
+    "stress by rank": Case(kantor.Stress(form="rank"), paired, "codes.points", ("weight", 2), ("correlation",)),
     "cone critic": Case(
         kantor.ConeCritic(state="critic", at="z"),
         critic,
