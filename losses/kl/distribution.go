@@ -123,10 +123,13 @@ func newPair(a, b *distribution) *pair {
 // compare computes the ratios. Where the two are near, in shape, what is common to all classes is taken from the differences of what was given: with
 // d = ln(b/a) + c it is c = E_a d + ln(1 + E_a(e^(d-E_a d) - 1 - (d - E_a d))), so that small ratios keep their digits.
 func (p *pair) compare(gate *parallel.Gate) {
-	mean, common := 0.0, true
+	mean, common, base := 0.0, true, p.difference(0) // which is taken off before anything is multiplied
+	if math.IsInf(base, 0) {
+		base = 0
+	}
 	for lo, hi := range pieces(gate, len(p.ratio)) {
 		for k := lo; k < hi; k++ {
-			p.ratio[k] = p.difference(k)
+			p.ratio[k] = p.difference(k) - base
 			if math.IsInf(p.ratio[k], 0) {
 				common = false
 			} else {
@@ -134,7 +137,7 @@ func (p *pair) compare(gate *parallel.Gate) {
 			}
 		}
 	}
-	shift := p.b.norm - p.a.norm
+	shift := p.b.norm - p.a.norm - base
 	if common {
 		beyond := 0.0
 		for lo, hi := range pieces(gate, len(p.ratio)) {
