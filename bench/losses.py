@@ -49,6 +49,35 @@ def gaussian(x: Floats, y: Floats) -> dict[str, Any]:
     return {"posterior": kantor.Gaussian(x, 0.1 * x)}
 
 
+def covariances(x: Floats, y: Floats) -> dict[str, Any]:
+    """A posterior with a covariance around each point."""
+    dim = x.shape[1]
+    spread = np.eye(dim, dtype=x.dtype) + 0.1 * x[:, :, None] * x[:, None, :] / dim
+    return {"posterior": kantor.Gaussian(x, covariance=spread)}
+
+
+def classes(x: Floats, y: Floats) -> dict[str, Any]:
+    """A choice for each point."""
+    return {"posterior": kantor.Categorical(x), "prior": kantor.Categorical(y[:1])}
+
+
+def bits(x: Floats, y: Floats) -> dict[str, Any]:
+    """A vector of bits for each point."""
+    return {"posterior": kantor.Bernoulli(x)}
+
+
+def directions(x: Floats, y: Floats) -> dict[str, Any]:
+    """A direction for each point, of a concentration from 1 to 100."""
+    lengths = np.linalg.norm(x, axis=1)
+    return {"posterior": kantor.VonMisesFisher(x / lengths[:, None], np.logspace(0, 2, len(x)).astype(x.dtype))}
+
+
+def reweighted(x: Floats, y: Floats) -> dict[str, Any]:
+    """The same points with other weights."""
+    weights = np.exp(0.1 * x[:, 0])
+    return {"source": kantor.Measure(x, weights / weights.sum()), "target": kantor.Measure(x)}
+
+
 def coded(x: Floats, y: Floats) -> dict[str, Any]:
     """Posteriors, and a code of each."""
     return {"codes": kantor.Measure(x + 0.1 * y), **gaussian(x, y)}
@@ -97,6 +126,12 @@ ROWS = {
     "`Bures()` of a measure": Row(kantor.Bures("source"), alone),
     "`Bures()` of Gaussians": Row(kantor.Bures(), gaussian, "posterior.mean", compares=False),
     "`GaussianKl()`": Row(kantor.GaussianKl(), gaussian, "posterior.mean", compares=False),
+    "`GaussianKl()` of covariances": Row(kantor.GaussianKl(), covariances, "posterior.mean", compares=False),
+    "`CategoricalKl()`": Row(kantor.CategoricalKl(prior="prior"), classes, "posterior.logits", compares=False),
+    "`BernoulliKl()`": Row(kantor.BernoulliKl(), bits, "posterior.logits", compares=False),
+    "`VonMisesFisherKl()`": Row(kantor.VonMisesFisherKl(), directions, "posterior.concentration", compares=False),
+    "`DiscreteKl()`": Row(kantor.DiscreteKl(), reweighted, "source.weights", compares=False),
+    "`JensenShannon()`": Row(kantor.JensenShannon("posterior", "prior"), classes, "posterior.logits", compares=False),
     "`TotalCorrelation(dataset_size=...)`": Row(
         kantor.TotalCorrelation(dataset_size=60_000), coded, "codes.points", compares=False
     ),

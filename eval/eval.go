@@ -19,26 +19,31 @@ import (
 
 // Command is what `kantor eval` can be told. The tags are for the parser of the command line; the named files are short for entries of Input.
 type Command struct {
-	Source           string   `placeholder:"FILE" help:"Points [N,D] of the input \"source\", float32 or float64; or a batch of problems, [B,N,D]."`
-	Target           string   `placeholder:"FILE" help:"Points of the input \"target\"."`
-	SourceWeights    string   `placeholder:"FILE" help:"Weights [N] or [B,N] of the input \"source\" (1/N each)."`
-	TargetWeights    string   `placeholder:"FILE" help:"Weights of the input \"target\"."`
-	SourceSizes      string   `placeholder:"FILE" help:"How many of the N points of each problem of \"source\" count, [B], int64 (all)."`
-	TargetSizes      string   `placeholder:"FILE" help:"How many of those of \"target\" count."`
-	Mean             string   `placeholder:"FILE" help:"Means [N,D] or [B,N,D] of the input \"posterior\"."`
-	LogVariance      string   `placeholder:"FILE" help:"Logarithms of variances of the input \"posterior\"."`
-	Covariance       string   `placeholder:"FILE" help:"Covariances [N,D,D] or [B,N,D,D] of the input \"posterior\", instead of logarithms of variances."`
-	PriorMean        string   `placeholder:"FILE" help:"Means of the input \"prior\", which a kl or bures term that names no prior then uses."`
-	PriorLogVariance string   `placeholder:"FILE" help:"Logarithms of variances of the input \"prior\"."`
-	PriorCovariance  string   `placeholder:"FILE" help:"Covariances of the input \"prior\"."`
-	Input            []string `sep:"none" placeholder:"NAME.FIELD=FILE" help:"Any array of any input; or NAME=standard_normal, NAME=uniform_cube:lower=0,size=64 and the like, samples of a prior. --list has all of both."`
-	Term             []string `sep:"none" placeholder:"LOSS:FIELD=VALUE,..." help:"A term, such as sinkhorn:blur=0.5,debias=self or kl:weight=4. --list has all losses and fields."`
-	Extras           []string `sep:"none" placeholder:"TERM.EXTRA" help:"What else to print, such as sinkhorn.potentials or kl.per_dimension."`
-	Seed             uint64   `placeholder:"N" help:"Seed of sampled inputs and of what terms draw (0)."`
-	Gradients        string   `placeholder:"DIR" help:"Write the gradient of every given tensor to a file in DIR: source.npy, log-variance.npy."`
-	GradientsPerTerm bool     `help:"With --gradients, write those of each term's unweighted value too, to DIR/TERM."`
-	State            string   `placeholder:"FILE" help:"What cone_critic terms have learnt: read if the file is there, and written anew."`
-	Request          string   `placeholder:"FILE" help:"An EvaluateRequest in protobuf's JSON form instead of all but --gradients; - is standard input."`
+	Source             string   `placeholder:"FILE" help:"Points [N,D] of the input \"source\", float32 or float64; or a batch of problems, [B,N,D]."`
+	Target             string   `placeholder:"FILE" help:"Points of the input \"target\"."`
+	SourceWeights      string   `placeholder:"FILE" help:"Weights [N] or [B,N] of the input \"source\" (1/N each)."`
+	TargetWeights      string   `placeholder:"FILE" help:"Weights of the input \"target\"."`
+	SourceSizes        string   `placeholder:"FILE" help:"How many of the N points of each problem of \"source\" count, [B], int64 (all)."`
+	TargetSizes        string   `placeholder:"FILE" help:"How many of those of \"target\" count."`
+	Mean               string   `placeholder:"FILE" help:"Means [N,D] or [B,N,D] of the input \"posterior\"."`
+	LogVariance        string   `placeholder:"FILE" help:"Logarithms of variances of the input \"posterior\"."`
+	Covariance         string   `placeholder:"FILE" help:"Covariances [N,D,D] or [B,N,D,D] of the input \"posterior\", instead of logarithms of variances."`
+	Concentration      string   `placeholder:"FILE" help:"Concentrations [N] or [B,N] of the input \"posterior\", whose means are then directions."`
+	Logits             string   `placeholder:"FILE" help:"Logits [N,K] or [B,N,K] of the input \"posterior\": of bits where a bernoulli_kl term takes it, else of classes."`
+	Probabilities      string   `placeholder:"FILE" help:"Probabilities of the input \"posterior\", instead of logits."`
+	PriorMean          string   `placeholder:"FILE" help:"Means of the input \"prior\", which a term that can have a prior of this kind and names none then uses."`
+	PriorLogVariance   string   `placeholder:"FILE" help:"Logarithms of variances of the input \"prior\"."`
+	PriorCovariance    string   `placeholder:"FILE" help:"Covariances of the input \"prior\"."`
+	PriorLogits        string   `placeholder:"FILE" help:"Logits of the input \"prior\"."`
+	PriorProbabilities string   `placeholder:"FILE" help:"Probabilities of the input \"prior\"."`
+	Input              []string `sep:"none" placeholder:"NAME.FIELD=FILE" help:"Any array of any input; or NAME=standard_normal, NAME=uniform_cube:lower=0,size=64 and the like, samples of a prior. --list has all of both."`
+	Term               []string `sep:"none" placeholder:"LOSS:FIELD=VALUE,..." help:"A term, such as sinkhorn:blur=0.5,debias=self or kl:weight=4. --list has all losses and fields."`
+	Extras             []string `sep:"none" placeholder:"TERM.EXTRA" help:"What else to print, such as sinkhorn.potentials or kl.per_dimension."`
+	Seed               uint64   `placeholder:"N" help:"Seed of sampled inputs and of what terms draw (0)."`
+	Gradients          string   `placeholder:"DIR" help:"Write the gradient of every given tensor to a file in DIR: source.npy, log-variance.npy."`
+	GradientsPerTerm   bool     `help:"With --gradients, write those of each term's unweighted value too, to DIR/TERM."`
+	State              string   `placeholder:"FILE" help:"What cone_critic terms have learnt: read if the file is there, and written anew."`
+	Request            string   `placeholder:"FILE" help:"An EvaluateRequest in protobuf's JSON form instead of all but --gradients; - is standard input."`
 }
 
 // Run computes a command and prints the result as one JSON object. What is wrong with the command is a *[losses.InputError] whose field is a flag or, with
@@ -115,21 +120,23 @@ func readRequest(file string, stdin io.Reader) (*kantorv1.EvaluateRequest, error
 
 // assemble makes a request of files and terms.
 func (c Command) assemble() (*kantorv1.EvaluateRequest, *origins, error) {
-	inputs, origin, err := c.inputs()
-	if err != nil {
-		return nil, nil, err
-	}
-	if c.GradientsPerTerm && c.Gradients == "" {
-		return nil, nil, bad("--gradients-per-term", "is given alone, want --gradients with it")
-	}
 	objective := &kantorv1.Objective{Extras: slices.Clone(c.Extras), GradientsPerTerm: c.GradientsPerTerm}
 	for i, text := range c.Term {
 		term, err := parseTerm(text)
 		if err != nil {
 			return nil, nil, bad(termFlag(i, ""), "%v", err)
 		}
-		usePrior(term, inputs["prior"])
 		objective.Terms = append(objective.Terms, term)
+	}
+	inputs, origin, err := c.inputs(objective.Terms)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.GradientsPerTerm && c.Gradients == "" {
+		return nil, nil, bad("--gradients-per-term", "is given alone, want --gradients with it")
+	}
+	for _, term := range objective.Terms {
+		usePrior(term, inputs["prior"])
 	}
 	if c.Gradients != "" {
 		objective.Gradients = tensorNames(inputs)
@@ -137,14 +144,22 @@ func (c Command) assemble() (*kantorv1.EvaluateRequest, *origins, error) {
 	return &kantorv1.EvaluateRequest{Objective: objective, Inputs: inputs, Seed: c.Seed}, origin, nil
 }
 
-// usePrior lets a term between Gaussians that names no prior use the input "prior", where that is one that it takes.
+// usePrior lets a term that names no prior use the input "prior", where that is one that it takes.
 func usePrior(term *kantorv1.Term, prior *kantorv1.Input) {
-	gaussian, measure := prior.GetGaussian() != nil, prior.GetMeasure() != nil
-	if kl := term.GetKl(); kl != nil && kl.GetPrior() == "" && gaussian {
-		kl.Prior = "prior"
+	name := func(have *string, takes bool) {
+		if *have == "" && takes {
+			*have = "prior"
+		}
 	}
-	if bures := term.GetBures(); bures != nil && bures.GetPrior() == "" && (gaussian || measure) {
-		bures.Prior = "prior"
+	switch loss := term.GetLoss().(type) {
+	case *kantorv1.Term_Kl:
+		name(&loss.Kl.Prior, prior.GetGaussian() != nil)
+	case *kantorv1.Term_Bures:
+		name(&loss.Bures.Prior, prior.GetGaussian() != nil || prior.GetMeasure() != nil)
+	case *kantorv1.Term_CategoricalKl:
+		name(&loss.CategoricalKl.Prior, prior.GetCategorical() != nil)
+	case *kantorv1.Term_BernoulliKl:
+		name(&loss.BernoulliKl.Prior, prior.GetBernoulli() != nil)
 	}
 }
 

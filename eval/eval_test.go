@@ -244,7 +244,7 @@ func FuzzParseInput(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		inputs, _, err := Command{Input: []string{"x=" + text}}.inputs()
+		inputs, _, err := Command{Input: []string{"x=" + text}}.inputs(nil)
 		if err == nil && inputs["x"].GetKind() == nil {
 			t.Errorf("%q became an input of no kind", text)
 		}

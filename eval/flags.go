@@ -19,16 +19,22 @@ var shorts = []struct{ flag, tensor string }{
 	{"mean", "posterior.mean"},
 	{"log-variance", "posterior.log_variance"},
 	{"covariance", "posterior.covariance"},
+	{"concentration", "posterior.concentration"},
+	{"logits", "posterior.logits"},
+	{"probabilities", "posterior.probabilities"},
 	{"prior-mean", "prior.mean"},
 	{"prior-log-variance", "prior.log_variance"},
 	{"prior-covariance", "prior.covariance"},
+	{"prior-logits", "prior.logits"},
+	{"prior-probabilities", "prior.probabilities"},
 }
 
 // files are the values of the short flags, in their order.
 func (c Command) files() []string {
 	return []string{
 		c.Source, c.Target, c.SourceWeights, c.TargetWeights, c.SourceSizes, c.TargetSizes,
-		c.Mean, c.LogVariance, c.Covariance, c.PriorMean, c.PriorLogVariance, c.PriorCovariance,
+		c.Mean, c.LogVariance, c.Covariance, c.Concentration, c.Logits, c.Probabilities,
+		c.PriorMean, c.PriorLogVariance, c.PriorCovariance, c.PriorLogits, c.PriorProbabilities,
 	}
 }
 

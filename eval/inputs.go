@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -45,14 +46,14 @@ func (c Command) parts() ([]part, error) {
 	return out, nil
 }
 
-// inputs reads the inputs of the command.
-func (c Command) inputs() (map[string]*kantorv1.Input, *origins, error) {
+// inputs reads the inputs of the command, which the terms use.
+func (c Command) inputs(terms []*kantorv1.Term) (map[string]*kantorv1.Input, *origins, error) {
 	parts, err := c.parts()
 	if err != nil {
 		return nil, nil, err
 	}
 	origin := &origins{tensors: map[string]string{}, inputs: map[string]string{}}
-	found, err := findKinds(parts, origin)
+	found, err := findKinds(parts, namedBits(terms), origin)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -68,8 +69,21 @@ func (c Command) inputs() (map[string]*kantorv1.Input, *origins, error) {
 	return inputs, origin, nil
 }
 
-// findKinds finds what each input is: the first kind that has all that was said of it. Log-variances alone are a Gaussian's, with means a mixture's.
-func findKinds(parts []part, origin *origins) (map[string]kind, error) {
+// namedBits are the inputs that terms take for bits, by name.
+func namedBits(terms []*kantorv1.Term) map[string]bool {
+	out := map[string]bool{}
+	for _, term := range terms {
+		if kl := term.GetBernoulliKl(); kl != nil {
+			out[cmp.Or(kl.GetPosterior(), "posterior")] = true
+			out[cmp.Or(kl.GetPrior(), "prior")] = true
+		}
+	}
+	return out
+}
+
+// findKinds finds what each input is: the first kind that has all that was said of it. Log-variances alone are a Gaussian's, with means a mixture's; logits and
+// probabilities those of classes, unless a term takes the input for bits or the flags say that it is a bernoulli.
+func findKinds(parts []part, bits map[string]bool, origin *origins) (map[string]kind, error) {
 	left := map[string][]kind{} // the kinds that an input can still be
 	for _, p := range parts {
 		fitting, err := p.kinds()
@@ -98,9 +112,14 @@ func findKinds(parts []part, origin *origins) (map[string]kind, error) {
 	found := map[string]kind{}
 	for input, fitting := range left {
 		found[input] = fitting[0]
+		if i := slices.IndexFunc(fitting, func(k kind) bool { return k.name() == bitsName }); i >= 0 && bits[input] {
+			found[input] = fitting[i]
+		}
 	}
 	return found, nil
 }
+
+const bitsName = "bernoulli"
 
 // kinds are those that have what the part says.
 func (p part) kinds() ([]kind, error) {
@@ -155,24 +174,20 @@ func readInto(message protoreflect.Message, fd protoreflect.FieldDescriptor, fil
 	return err
 }
 
-// tensors returns the tensors of measures and Gaussians, which are those that have gradients, by "input.field".
+// tensors returns the tensors that have gradients, which are those of all inputs but priors and what critics have learnt, by "input.field".
 func tensors(inputs map[string]*kantorv1.Input) map[string]*kantorv1.Tensor {
 	out := map[string]*kantorv1.Tensor{}
-	add := func(name string, m protoreflect.Message) {
-		m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+	for name, input := range inputs {
+		kind := input.ProtoReflect().WhichOneof(kindOneof)
+		if kind == nil || input.GetPrior() != nil || input.GetConeCritic() != nil {
+			continue
+		}
+		input.ProtoReflect().Get(kind).Message().Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 			if isTensor(fd) {
 				out[fmt.Sprintf("%s.%s", name, fd.Name())] = v.Message().Interface().(*kantorv1.Tensor)
 			}
 			return true
 		})
-	}
-	for name, input := range inputs {
-		switch k := input.GetKind().(type) {
-		case *kantorv1.Input_Measure:
-			add(name, k.Measure.ProtoReflect())
-		case *kantorv1.Input_Gaussian:
-			add(name, k.Gaussian.ProtoReflect())
-		}
 	}
 	return out
 }

@@ -1,6 +1,8 @@
 package eval
 
 import (
+	"math"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -48,9 +50,93 @@ func TestFlagsOfInputs(t *testing.T) {
 		"critic": {Command{Input: []string{"critic.tips=" + file, "critic.heights=" + file, "critic=cone_critic:step=12", "critic.tip_moments=" + file,
 			"critic.height_moments=" + file, "critic.averages=" + file}}, &kantorv1.Input{Kind: &kantorv1.Input_ConeCritic{ConeCritic: critic}}},
 	} {
-		inputs, _, err := test.command.inputs()
+		inputs, _, err := test.command.inputs(nil)
 		if err != nil || len(inputs) != 1 || !proto.Equal(inputs[name], test.want) {
 			t.Errorf("%s: got %v, %v, want %v", name, inputs, err, test.want)
+		}
+	}
+}
+
+// Logits are of classes, unless a term or a flag says that they are of bits; a concentration makes means directions.
+func TestKindsThatTermsTell(t *testing.T) {
+	f := newFiles(t)
+	one, two := f64([]int64{1, 2}, 0.25, 0.75), f64([]int64{1, 2}, 0.5, 0.5)
+	x, y := f.npy("x", one), f.npy("y", two)
+	classes := func(logits *kantorv1.Tensor) *kantorv1.Input {
+		return &kantorv1.Input{Kind: &kantorv1.Input_Categorical{Categorical: &kantorv1.Categorical{Parameter: &kantorv1.Categorical_Logits{Logits: logits}}}}
+	}
+	bits := func(b *kantorv1.Bernoulli) *kantorv1.Input {
+		return &kantorv1.Input{Kind: &kantorv1.Input_Bernoulli{Bernoulli: b}}
+	}
+	logits := func(t *kantorv1.Tensor) *kantorv1.Bernoulli {
+		return &kantorv1.Bernoulli{Parameter: &kantorv1.Bernoulli_Logits{Logits: t}}
+	}
+	probabilities := &kantorv1.Bernoulli{Parameter: &kantorv1.Bernoulli_Probabilities{Probabilities: two}}
+	sphere := &kantorv1.Input{Kind: &kantorv1.Input_VonMisesFisher{VonMisesFisher: &kantorv1.VonMisesFisher{Mean: one, Concentration: two}}}
+	for name, test := range map[string]struct {
+		command Command
+		inputs  map[string]*kantorv1.Input
+		prior   string // of the term
+	}{
+		"classes":      {Command{Logits: x, PriorLogits: y, Term: []string{"categorical_kl"}}, map[string]*kantorv1.Input{"posterior": classes(one), "prior": classes(two)}, "prior"},
+		"one of them":  {Command{Logits: x, Term: []string{"categorical_kl"}}, map[string]*kantorv1.Input{"posterior": classes(one)}, ""},
+		"bits":         {Command{Logits: x, PriorProbabilities: y, Term: []string{"bernoulli_kl"}}, map[string]*kantorv1.Input{"posterior": bits(logits(one)), "prior": bits(probabilities)}, "prior"},
+		"bits by name": {Command{Input: []string{"q.logits=" + x}, Term: []string{"bernoulli_kl:posterior=q"}}, map[string]*kantorv1.Input{"q": bits(logits(one))}, ""},
+		"bits by flag": {Command{Input: []string{"source.logits=" + x, "source=bernoulli", "target=bernoulli", "target.probabilities=" + y}, Term: []string{"jensen_shannon"}},
+			map[string]*kantorv1.Input{"source": bits(logits(one)), "target": bits(probabilities)}, ""},
+		"directions": {Command{Mean: x, Concentration: y, Term: []string{"von_mises_fisher_kl"}}, map[string]*kantorv1.Input{"posterior": sphere}, ""},
+	} {
+		request, _, err := test.command.request(nil)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if len(request.GetInputs()) != len(test.inputs) {
+			t.Errorf("%s: got the inputs %v", name, request.GetInputs())
+		}
+		for input, want := range test.inputs {
+			if got := request.GetInputs()[input]; !proto.Equal(got, want) {
+				t.Errorf("%s: %s is %v, want %v", name, input, got, want)
+			}
+		}
+		term := request.GetObjective().GetTerms()[0]
+		if got := term.GetCategoricalKl().GetPrior() + term.GetBernoulliKl().GetPrior(); got != test.prior {
+			t.Errorf("%s: the prior is %q, want %q", name, got, test.prior)
+		}
+	}
+}
+
+// The whole way of the short flags: values, and gradients in files of the flags' names.
+func TestShortFlagsOfTheFamily(t *testing.T) {
+	f := newFiles(t)
+	file := func(name string, shape []int64, values ...float64) string { return f.npy(name, f64(shape, values...)) }
+	zeros, half := file("zeros", []int64{1, 2}, 0, 0), math.Log(0.5)
+	for name, test := range map[string]struct {
+		command Command
+		want    float64
+		files   []string
+	}{
+		"covariances": {Command{Mean: file("m", []int64{1, 2}, 1, 0), Covariance: file("c", []int64{1, 2, 2}, 1, 0, 0, 1), PriorMean: zeros,
+			PriorCovariance: file("pc", []int64{1, 2, 2}, 1, 0, 0, 1), Term: []string{"kl"}}, 0.5, []string{"covariance", "mean", "prior-covariance", "prior-mean"}},
+		"classes": {Command{Probabilities: file("p", []int64{1, 2}, 1, 0), PriorLogits: zeros, Term: []string{"categorical_kl"}}, -half, []string{"prior-logits", "probabilities"}},
+		"bits": {Command{Probabilities: file("b", []int64{1, 2}, 1, 0), PriorProbabilities: file("pb", []int64{1, 2}, 0.5, 0.5), Term: []string{"bernoulli_kl"}}, -2 * half,
+			[]string{"prior-probabilities", "probabilities"}},
+		"directions": {Command{Mean: file("u", []int64{1, 3}, 1, 0, 0), Concentration: file("k", []int64{1}, 500), Term: []string{"von_mises_fisher_kl"}}, math.Log(1000) - 1,
+			[]string{"concentration", "mean"}},
+	} {
+		test.command.Gradients = filepath.Join(f.dir, name)
+		text, err := run(t, test.command)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got := printed(t, text)["value"].(float64); math.Abs(got-test.want) > 1e-13 {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
+		}
+		for _, file := range test.files {
+			if _, err := readTensor(filepath.Join(f.dir, name, file+".npy")); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	}
 }
@@ -66,7 +152,7 @@ func TestKindsHaveNamesOfTheirOwn(t *testing.T) {
 	}
 }
 
-// A term that names no prior uses the input "prior", of a kind that it takes; gradients are those of measures and Gaussians.
+// A term that names no prior uses the input "prior", of a kind that it takes; gradients are those of what is sent.
 func TestInputsThatAreMeantByDefault(t *testing.T) {
 	f := newFiles(t)
 	file := f.npy("one", f64([]int64{1, 1}, 0))

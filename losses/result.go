@@ -73,6 +73,8 @@ const (
 	FewPoints = "FEW_POINTS"
 	// ExtraTooLarge says that an extra was left out.
 	ExtraTooLarge = "EXTRA_TOO_LARGE"
+	// ExtraUnavailable says that an extra was left out which inputs of this kind have not.
+	ExtraUnavailable = "EXTRA_UNAVAILABLE"
 )
 
 // Extra is something that a term returns on request: *[Array], of the same shape in all problems of a batch or made by [RowsOf], *[Potentials], *[Plan],

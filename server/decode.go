@@ -7,7 +7,6 @@ import (
 
 	kantorv1 "kantor/gen/kantor/v1"
 	"kantor/losses"
-	"kantor/losses/kl"
 	"kantor/losses/sinkhorn"
 )
 
@@ -65,7 +64,17 @@ func decodeLoss(path string, t *kantorv1.Term) (losses.Loss, error) {
 	case *kantorv1.Term_Transport:
 		return decodeTransport(path+".transport", t.GetTransport())
 	case *kantorv1.Term_Kl:
-		return kl.Gaussian{Posterior: orDefault(t.GetKl().GetPosterior(), "posterior"), Prior: t.GetKl().GetPrior()}, nil
+		return decodeKl(path+".kl", t.GetKl())
+	case *kantorv1.Term_CategoricalKl:
+		return decodeCategoricalKl(path+".categorical_kl", t.GetCategoricalKl())
+	case *kantorv1.Term_BernoulliKl:
+		return decodeBernoulliKl(path+".bernoulli_kl", t.GetBernoulliKl())
+	case *kantorv1.Term_VonMisesFisherKl:
+		return decodeVonMisesFisherKl(t.GetVonMisesFisherKl()), nil
+	case *kantorv1.Term_DiscreteKl:
+		return decodeDiscreteKl(path+".discrete_kl", t.GetDiscreteKl())
+	case *kantorv1.Term_JensenShannon:
+		return decodeJensenShannon(t.GetJensenShannon()), nil
 	case *kantorv1.Term_Mmd:
 		return decodeMmd(path+".mmd", t.GetMmd())
 	case *kantorv1.Term_Stein:

@@ -85,7 +85,8 @@ func TestServerInfoTellsLimits(t *testing.T) {
 	}
 	want := &kantorv1.Limits{MessageBytes: 1 << 20, Points: losses.MaxPoints, Dimension: losses.MaxDimension, Terms: losses.MaxTerms, Window: 2,
 		Problems: losses.MaxProblems}
-	names := []string{"sinkhorn", "kantorovich", "kl", "transport", "sliced", "bures", "mmd", "stein", "cone_critic"}
+	names := []string{"sinkhorn", "kantorovich", "kl", "transport", "sliced", "bures", "mmd", "stein", "cone_critic", "categorical_kl", "bernoulli_kl",
+		"von_mises_fisher_kl", "discrete_kl", "jensen_shannon", "total_correlation", "dip", "stress"}
 	if !proto.Equal(info.GetLimits(), want) || !slices.Equal(info.GetLosses(), names) {
 		t.Errorf("info %v", info)
 	}

@@ -174,12 +174,6 @@ def bad_bures_cases():
     case("prior_kind", {"posterior": two, "p": {"prior": {"standardNormal": {}}}}, "prior", prior="p")
     case("absent", {"posterior": two}, "prior", prior="p")
     refused(
-        "bad_kl_covariance",
-        CONTRACT,
-        request([{"kl": {}}], {"posterior": covariances([[0.0]], [[[1.0]]])}),
-        "objective.terms[0].kl.posterior",
-    )
-    refused(
         "bad_bures_gradient",
         CONTRACT,
         request([{"bures": {}}], {"posterior": covariances([[0.0]], [[[1.0]]])}, ["posterior.log_variance"]),

@@ -54,6 +54,33 @@ def codes(rng: np.random.Generator) -> Inputs:
     return {"codes": plain(rng)["source"]}
 
 
+def two_covariances(rng: np.random.Generator) -> Inputs:
+    return {"posterior": full_gaussians(rng)["posterior"], "prior": full_gaussians(rng)["posterior"]}
+
+
+def choices(rng: np.random.Generator) -> Inputs:
+    """Choices among four classes, from logits, and what is likely among them, from probabilities."""
+    likely = rng.uniform(0.5, 1.5, (1, 4))
+    return {"posterior": kantor.Categorical(rng.standard_normal((3, 4))), "prior": kantor.Categorical(None, likely)}
+
+
+def bits_of_rows(rng: np.random.Generator) -> Inputs:
+    likely = rng.uniform(0.2, 0.8, (3, 4))
+    return {"posterior": kantor.Bernoulli(rng.standard_normal((3, 4))), "prior": kantor.Bernoulli(None, likely)}
+
+
+def directions(rng: np.random.Generator) -> Inputs:
+    mean = rng.standard_normal((3, 4))
+    mean /= np.linalg.norm(mean, axis=1, keepdims=True)
+    return {"posterior": kantor.VonMisesFisher(mean, rng.uniform(1, 20, 3))}
+
+
+def common(rng: np.random.Generator) -> Inputs:
+    """Two measures on the same six points, in another order."""
+    inputs, order = clouds(rng), rng.permutation(6)
+    return {**inputs, "target": kantor.Measure(inputs["source"].points[order], inputs["target"].weights)}
+
+
 def paired(rng: np.random.Generator) -> Inputs:
     """Codes with the data that they belong to."""
     codes, data = rng.standard_normal((5, 2)), rng.standard_normal((5, 3))
@@ -138,6 +165,38 @@ CASES = {
     ),
     "bures measure": Case(kantor.Bures(prior="prior"), full_gaussians, "prior.points", ("weight", 2)),
     "kl": Case(kantor.GaussianKl(), gaussians, "posterior.mean", ("weight", 2), ("per_dimension",)),
+    "kl covariance": Case(
+        kantor.GaussianKl(prior="prior", direction="symmetric"),
+        two_covariances,
+        "prior.covariance",
+        ("capacity", 50),
+        ("per_row",),
+    ),
+    "kl free bits": Case(
+        kantor.GaussianKl(direction="reverse", free_bits=0.3),
+        gaussians,
+        "posterior.log_variance",
+        ("free_bits", 2),
+        ("per_row", "per_dimension"),
+    ),
+    "categorical kl": Case(
+        kantor.CategoricalKl(prior="prior"), choices, "posterior.logits", ("capacity", 2), ("per_row",)
+    ),
+    "bernoulli kl": Case(
+        kantor.BernoulliKl(prior="prior", direction="symmetric"),
+        bits_of_rows,
+        "prior.probabilities",
+        ("free_bits", 3),
+        ("per_row", "per_dimension"),
+    ),
+    "von mises-fisher kl": Case(
+        kantor.VonMisesFisherKl(), directions, "posterior.concentration", ("capacity", 1), ("per_row",)
+    ),
+    "discrete kl": Case(kantor.DiscreteKl(direction="symmetric"), common, "target.weights", ("weight", 2)),
+    "jensen-shannon": Case(
+        kantor.JensenShannon("posterior", "prior"), choices, "prior.probabilities", ("weight", 2), ("per_row",)
+    ),
+    "jensen-shannon of measures": Case(kantor.JensenShannon(), common, "source.weights", ("weight", 2)),
     "total correlation": Case(
         kantor.TotalCorrelation(dataset_size=100, correlation=6),
         coded,

@@ -1525,8 +1525,8 @@ func (x *KantorovichDual) GetAt() string {
 //
 // An infinite value comes with the warning INFINITE_VALUE, and the term then has a gradient of 0 in that problem: there is no direction of descent.
 //
-// Gradients: mean and log_variance or covariance of posterior and prior. Extras: per_row, [N]; per_dimension, [D], the mean over rows, of diagonal
-// Gaussians.
+// Gradients: mean and log_variance or covariance of posterior and prior. Extras, of the divergence itself: per_row, [N]; per_dimension, [D], the mean over rows, of
+// diagonal Gaussians; of others it is left out with the warning EXTRA_UNAVAILABLE. Covariances are of dimension 512 at most.
 type GaussianKl struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the posterior, a Gaussian; empty: "posterior".
@@ -1613,7 +1613,7 @@ func (x *GaussianKl) GetCapacity() float64 {
 // CategoricalKl is KL(posterior, prior) of choices among K classes, the mean over the rows of a problem. A class that the prior cannot choose and the
 // posterior can makes it infinite, with the warning INFINITE_VALUE and a gradient of 0 in that problem.
 //
-// Gradients: logits or probabilities of posterior and prior. Extras: per_row, [N].
+// Gradients: logits or probabilities of posterior and prior; where the slope in a probability of 0 is infinite it is given as 0. Extras: per_row, [N].
 type CategoricalKl struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the posterior, a Categorical; empty: "posterior".
@@ -1919,7 +1919,8 @@ func (x *DiscreteKl) GetDirection() Direction {
 // Kullback-Leibler is not, and as flat there as that is steep. Source and target are of one kind: Categorical, the mean over rows; Bernoulli, the sum over
 // bits and the mean over rows; or Measure, on points that agree as for DiscreteKl, of equal masses.
 //
-// Gradients: logits or probabilities of both; of Measures weights, centred, and points, which are 0. Extras: per_row, [N], but of Measures.
+// Gradients: logits or probabilities of both; of Measures weights, centred, and points, which are 0. Where the slope in a probability or weight of 0 is infinite it is
+// given as 0. Extras: per_row, [N], but of Measures, where it is left out with the warning EXTRA_UNAVAILABLE.
 type JensenShannon struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the source input; empty: "source".

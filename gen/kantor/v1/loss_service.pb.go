@@ -956,7 +956,7 @@ func (x *Solve) GetStrategy() string {
 type Warning struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Stable code, upper snake case: NOT_CONVERGED, INTERVAL_UNAVAILABLE, INFINITE_VALUE, GRADIENT_DIFFERS, SELF_SHRINKS,
-	// BLUR_LARGE, FEW_POINTS, EXTRA_TOO_LARGE, HIGH_DIMENSION.
+	// BLUR_LARGE, FEW_POINTS, EXTRA_TOO_LARGE, EXTRA_UNAVAILABLE, HIGH_DIMENSION.
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	// One sentence.
 	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`

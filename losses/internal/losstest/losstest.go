@@ -96,6 +96,21 @@ func Tensor(inputs losses.Inputs, name string) *losses.Array {
 			return v.Covariance
 		}
 		return &v.LogVariance
+	case *losses.Categorical:
+		if field == "logits" {
+			return v.Logits
+		}
+		return v.Probabilities
+	case *losses.Bernoulli:
+		if field == "logits" {
+			return v.Logits
+		}
+		return v.Probabilities
+	case *losses.VonMisesFisher:
+		if field == "mean" {
+			return &v.Mean
+		}
+		return &v.Concentration
 	}
 	return nil
 }
