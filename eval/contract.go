@@ -15,7 +15,7 @@ import (
 	kantorv1 "kantor/gen/kantor/v1"
 )
 
-// contractImage is a FileDescriptorSet of loss.proto and input.proto with their comments, which generated code leaves out. `make generate` makes it.
+// contractImage is a FileDescriptorSet of loss.proto, diagnostic_service.proto and input.proto with their comments, which generated code leaves out. `make generate` makes it.
 //
 //go:embed contract.binpb
 var contractImage []byte
@@ -26,10 +26,12 @@ var contract = sync.OnceValue(func() map[protoreflect.FullName]protoreflect.Mess
 	if err := proto.Unmarshal(contractImage, set); err != nil {
 		panic(fmt.Sprintf("eval: the embedded contract: %v", err))
 	}
-	messages := map[protoreflect.FullName]protoreflect.MessageDescriptor{}
+	messages, documented := map[protoreflect.FullName]protoreflect.MessageDescriptor{}, &commented{}
 	for _, f := range set.GetFile() {
-		// What it imports is linked into this program.
-		file, err := protodesc.NewFile(f, protoregistry.GlobalFiles)
+		file, err := protodesc.NewFile(f, documented)
+		if err == nil {
+			err = documented.RegisterFile(file)
+		}
 		if err != nil {
 			panic(fmt.Sprintf("eval: the embedded contract: %v", err))
 		}
@@ -39,6 +41,25 @@ var contract = sync.OnceValue(func() map[protoreflect.FullName]protoreflect.Mess
 	}
 	return messages
 })
+
+// commented finds what a file imports among the files that came before it, which have comments, and else in what is linked into this program.
+type commented struct{ protoregistry.Files }
+
+// FindFileByPath implements [protodesc.Resolver].
+func (c *commented) FindFileByPath(path string) (protoreflect.FileDescriptor, error) {
+	if file, err := c.Files.FindFileByPath(path); err == nil {
+		return file, nil
+	}
+	return protoregistry.GlobalFiles.FindFileByPath(path)
+}
+
+// FindDescriptorByName implements [protodesc.Resolver].
+func (c *commented) FindDescriptorByName(name protoreflect.FullName) (protoreflect.Descriptor, error) {
+	if d, err := c.Files.FindDescriptorByName(name); err == nil {
+		return d, nil
+	}
+	return protoregistry.GlobalFiles.FindDescriptorByName(name)
+}
 
 // documented is a message's description with comments.
 func documented(m proto.Message) protoreflect.MessageDescriptor {
@@ -56,7 +77,7 @@ func comment(d protoreflect.Descriptor) []string {
 	return paragraphs
 }
 
-// topic is something that a flag can name: a loss, a kind of input, or a family of priors.
+// topic is something that a flag can name: a loss, a diagnostic, a kind of input, or a family of priors.
 type topic struct {
 	name    string
 	summary string // of the field that offers it
@@ -89,6 +110,11 @@ func settingsOf(m protoreflect.MessageDescriptor) []protoreflect.FieldDescriptor
 func lossTopics() []topic {
 	term := documented(&kantorv1.Term{})
 	return topics(term.Oneofs().ByName(lossOneof.Name()), settingsOf(term)...)
+}
+
+func diagnosticTopics() []topic {
+	diagnostic := documented(&kantorv1.Diagnostic{})
+	return topics(diagnostic.Oneofs().ByName(diagnosticOneof.Name()), settingsOf(diagnostic)...)
 }
 
 // inputTopics are the kinds of inputs that are made of arrays.

@@ -38,6 +38,7 @@ type Command struct {
 	PriorProbabilities string   `placeholder:"FILE" help:"Probabilities of the input \"prior\"."`
 	Input              []string `sep:"none" placeholder:"NAME.FIELD=FILE" help:"Any array of any input; or NAME=standard_normal, NAME=uniform_cube:lower=0,size=64 and the like, samples of a prior. --list has all of both."`
 	Term               []string `sep:"none" placeholder:"LOSS:FIELD=VALUE,..." help:"A term, such as sinkhorn:blur=0.5,debias=self or kl:weight=4. --list has all losses and fields."`
+	Diagnostic         []string `sep:"none" placeholder:"KIND:FIELD=VALUE,..." help:"In place of terms, a number that tells how a latent space is doing, such as active_units or permutation_test:permutations=99. --list has all of them."`
 	Extras             []string `sep:"none" placeholder:"TERM.EXTRA" help:"What else to print, such as sinkhorn.potentials or kl.per_dimension."`
 	Seed               uint64   `placeholder:"N" help:"Seed of sampled inputs and of what terms draw (0)."`
 	Gradients          string   `placeholder:"DIR" help:"Write the gradient of every given tensor to a file in DIR: source.npy, log-variance.npy."`
@@ -49,6 +50,9 @@ type Command struct {
 // Run computes a command and prints the result as one JSON object. What is wrong with the command is a *[losses.InputError] whose field is a flag or, with
 // Request, a path in the request.
 func Run(ctx context.Context, version string, c Command, stdin io.Reader, stdout io.Writer) error {
+	if len(c.Diagnostic) > 0 {
+		return c.diagnose(ctx, version, stdout)
+	}
 	request, origin, err := c.request(stdin)
 	if err != nil {
 		return err

@@ -71,7 +71,7 @@ func (o *origins) addState(input string) {
 
 var (
 	inputPath = regexp.MustCompile(`^inputs\["(.*)"\]\.?(.*)$`)
-	termPath  = regexp.MustCompile(`^objective\.terms\[(\d+)\]\.?(.*)$`)
+	termPath  = regexp.MustCompile(`^(objective\.terms|diagnostics)\[(\d+)\]\.?(.*)$`)
 )
 
 // flag names the flag that a path of the request came from.
@@ -83,12 +83,17 @@ func (o *origins) flag(path string) string {
 		return withDetail(o.inputFlag(m[1]), m[2])
 	}
 	if m := termPath.FindStringSubmatch(path); m != nil {
-		i, _ := strconv.Atoi(m[1])
-		return termFlag(i, m[2])
+		i, _ := strconv.Atoi(m[2])
+		if m[1] == "diagnostics" {
+			return diagnosticFlag(i, m[3])
+		}
+		return termFlag(i, m[3])
 	}
 	switch {
 	case path == "objective.terms":
 		return "--term"
+	case path == "diagnostics":
+		return "--diagnostic"
 	case strings.HasPrefix(path, "objective.gradients"):
 		return "--gradients"
 	case strings.HasPrefix(path, "objective.extras"):

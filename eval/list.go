@@ -15,7 +15,7 @@ import (
 // listColumns is how wide a line of a list is at most, unless one word is wider.
 const listColumns = 100
 
-// List writes what terms and inputs can be, in the words of the contract: without names every loss, kind of input and prior in short, else all of those
+// List writes what terms and inputs can be, in the words of the contract: without names every loss, diagnostic, kind of input and prior in short, else all of those
 // that are named. A name that is none of them is a *[losses.InputError].
 func List(w io.Writer, names ...string) error {
 	var out bytes.Buffer
@@ -44,6 +44,8 @@ type section struct {
 func sections() []section {
 	return []section{
 		{"Losses", "--term LOSS:FIELD=VALUE,...", lossTopics(), func(t topic) []string { return []string{"--term " + t.name + ":FIELD=VALUE,..."} }},
+		{"Diagnostics, in place of losses", "--diagnostic KIND:FIELD=VALUE,...", diagnosticTopics(),
+			func(t topic) []string { return []string{"--diagnostic " + t.name + ":FIELD=VALUE,..."} }},
 		{"Inputs that are sent", "--input NAME.FIELD=FILE", inputTopics(), inputFlags},
 		{"Inputs that are sampled", "--input NAME=PRIOR:FIELD=VALUE,...", priorTopics(), inputFlags},
 	}

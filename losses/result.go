@@ -71,6 +71,8 @@ const (
 	BlurLarge = "BLUR_LARGE"
 	// FewPoints says that a covariance is of few points for its dimension.
 	FewPoints = "FEW_POINTS"
+	// HighDimension says that an estimate is rough in so many dimensions.
+	HighDimension = "HIGH_DIMENSION"
 	// ExtraTooLarge says that an extra was left out.
 	ExtraTooLarge = "EXTRA_TOO_LARGE"
 	// ExtraUnavailable says that an extra was left out which inputs of this kind have not.

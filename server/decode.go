@@ -2,8 +2,6 @@ package server
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	kantorv1 "kantor/gen/kantor/v1"
 	"kantor/losses"
@@ -25,14 +23,8 @@ func decode(req *kantorv1.EvaluateRequest) (losses.Objective, losses.Inputs, err
 	if err != nil {
 		return losses.Objective{}, nil, err
 	}
-	inputs := make(losses.Inputs, len(req.GetInputs()))
-	// By name, so that the same request gives the same error.
-	for _, name := range slices.Sorted(maps.Keys(req.GetInputs())) {
-		if inputs[name], err = decodeInput(name, req.GetInputs()[name]); err != nil {
-			return losses.Objective{}, nil, err
-		}
-	}
-	return objective, inputs, nil
+	inputs, err := decodeInputs(req.GetInputs())
+	return objective, inputs, err
 }
 
 func decodeObjective(o *kantorv1.Objective) (losses.Objective, error) {

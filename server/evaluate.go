@@ -43,11 +43,7 @@ func (e Evaluator) consume(ctx context.Context, req *kantorv1.EvaluateRequest) (
 // compute solves what was bound since start.
 func (e Evaluator) compute(ctx context.Context, evaluation *losses.Evaluation, start time.Time) (*kantorv1.EvaluateResponse, error) {
 	bound := time.Now()
-	solve := (*losses.Evaluation).Evaluate
-	if e.solve != nil {
-		solve = e.solve
-	}
-	result, err := solve(evaluation, ctx)
+	result, err := e.run(ctx, evaluation)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +51,13 @@ func (e Evaluator) compute(ctx context.Context, evaluation *losses.Evaluation, s
 	response.Timing = &kantorv1.Timing{Decode: durationpb.New(bound.Sub(start)), Compute: durationpb.New(time.Since(bound))}
 	response.Build = e.build()
 	return response, nil
+}
+
+func (e Evaluator) run(ctx context.Context, evaluation *losses.Evaluation) (*losses.Result, error) {
+	if e.solve != nil {
+		return e.solve(evaluation, ctx)
+	}
+	return evaluation.Evaluate(ctx)
 }
 
 // bind decodes and checks a request.

@@ -34,7 +34,7 @@ func grpcurl(t *testing.T, s *started, stdin string, args ...string) string {
 func TestGenericClientListsAndCalls(t *testing.T) {
 	s := start(t, Config{Version: "v1.2.3"})
 	services := grpcurl(t, s, "", "SERVER", "list")
-	for _, want := range []string{"kantor.v1.LossService", "kantor.v1.InfoService", "grpc.health.v1.Health"} {
+	for _, want := range []string{"kantor.v1.LossService", "kantor.v1.DiagnosticService", "kantor.v1.InfoService", "grpc.health.v1.Health"} {
 		if !strings.Contains(services, want) {
 			t.Errorf("list lacks %s:\n%s", want, services)
 		}

@@ -120,10 +120,12 @@ func New(config Config) (*Server, error) {
 	s.life, s.kill = context.WithCancelCause(context.Background())
 	s.grpc = grpc.NewServer(s.options()...)
 	kantorv1.RegisterLossServiceServer(s.grpc, lossService{server: s})
+	kantorv1.RegisterDiagnosticServiceServer(s.grpc, diagnosticService{server: s})
 	kantorv1.RegisterInfoServiceServer(s.grpc, infoService{server: s})
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
-	for _, service := range []string{"", kantorv1.LossService_ServiceDesc.ServiceName, kantorv1.InfoService_ServiceDesc.ServiceName} {
+	for _, service := range []string{"", kantorv1.LossService_ServiceDesc.ServiceName, kantorv1.DiagnosticService_ServiceDesc.ServiceName,
+		kantorv1.InfoService_ServiceDesc.ServiceName} {
 		s.health.SetServingStatus(service, healthpb.HealthCheckResponse_SERVING)
 	}
 	return s, nil

@@ -83,7 +83,7 @@ func TestStopSaysNotServing(t *testing.T) {
 
 func TestHealthNamesEveryService(t *testing.T) {
 	s := start(t, Config{})
-	for _, service := range []string{"", "kantor.v1.LossService", "kantor.v1.InfoService"} {
+	for _, service := range []string{"", "kantor.v1.LossService", "kantor.v1.DiagnosticService", "kantor.v1.InfoService"} {
 		m, err := healthpb.NewHealthClient(s.conn).Check(testContext(t), &healthpb.HealthCheckRequest{Service: service})
 		if err != nil || m.GetStatus() != healthpb.HealthCheckResponse_SERVING {
 			t.Errorf("%q: got %v, %v", service, m, err)

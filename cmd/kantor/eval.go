@@ -12,7 +12,7 @@ import (
 
 type evalCommand struct {
 	eval.Command
-	List listFlag `help:"Print every loss and kind of input with its fields or, of the names behind it, all about each; and do nothing else."`
+	List listFlag `help:"Print every loss, diagnostic and kind of input with its fields or, of the names behind it, all about each; and do nothing else."`
 	pairMemory
 }
 

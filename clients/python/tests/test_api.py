@@ -19,7 +19,17 @@ def test_every_public_name_is_there_and_documented() -> None:
 
 def test_public_classes_are_the_ones_without_underscore_in_the_private_modules() -> None:
     defined = set()
-    for private in ("_errors", "_inputs", "_objective", "_terms", "_results", "_stream", "_client"):
+    for private in (
+        "_errors",
+        "_inputs",
+        "_objective",
+        "_terms",
+        "_divergences",
+        "_diagnostics",
+        "_results",
+        "_stream",
+        "_client",
+    ):
         module = importlib.import_module(f"kantor.{private}")
         defined |= {
             name

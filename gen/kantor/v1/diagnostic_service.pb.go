@@ -574,9 +574,10 @@ type PermutationTest struct {
 	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
 	// Kernel; not given: energy.
 	Kernel Kernel `protobuf:"varint,3,opt,name=kernel,proto3,enum=kantor.v1.Kernel" json:"kernel,omitempty"`
-	// Length scale of the kernel, as for MaximumMeanDiscrepancy.
+	// Length scale of the kernel; absent: 1 for KERNEL_IMQ, elsewhere the root of the mean squared distance of the points of both to their mean, since a scale that
+	// told one from the other would spoil the test.
 	Blur *float64 `protobuf:"fixed64,4,opt,name=blur,proto3,oneof" json:"blur,omitempty"`
-	// Number of permutations. Zero: 999.
+	// Number of permutations. Zero: 999. One more, times the number of points of both, at most 2^24.
 	Permutations  int32 `protobuf:"varint,5,opt,name=permutations,proto3" json:"permutations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -648,7 +649,8 @@ func (x *PermutationTest) GetPermutations() int32 {
 }
 
 // EffectiveScale is how wide the source is for the target: the root of the ratio of their mean squared distances to their means. A standard normal prior is
-// compared with exactly. Details: per_dimension, [D], the ratio of the standard deviations along each axis.
+// compared with exactly. Details: per_dimension, [D], the ratio of the standard deviations along each axis. Where the target has no spread it is infinite, with the
+// warning INFINITE_VALUE.
 type EffectiveScale struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the source input, a Measure; empty: "source".
@@ -704,7 +706,8 @@ func (x *EffectiveScale) GetTarget() string {
 }
 
 // ExpectedShrink is the scale at which a loss between batches of these sizes is least in expectation, where 1 is the truth: what SELF_SHRINKS warns of. It looks
-// at the sizes and the spread of source and target, not at where they are.
+// at the sizes and the spread of source and target, not at where they are. 0 stands for less than a tenth. Details, [1] each: effective_points, that tell as much as
+// the source's weighted ones; effective_dimension, of an isotropic target with the same first two moments of its spectrum; epsilon, the temperature.
 type ExpectedShrink struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the source input, a Measure; empty: "source".
@@ -718,7 +721,7 @@ type ExpectedShrink struct {
 	//	*ExpectedShrink_Blur
 	//	*ExpectedShrink_Epsilon
 	Temperature isExpectedShrink_Temperature `protobuf_oneof:"temperature"`
-	// Self terms of the loss.
+	// Self terms of the loss; DEBIAS_NONE is refused.
 	Debias        Debias `protobuf:"varint,5,opt,name=debias,proto3,enum=kantor.v1.Debias" json:"debias,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -19,6 +19,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kantor import schedules as schedules
     from kantor._client import Client
+    from kantor._diagnostics import (
+        ActiveUnits,
+        Diagnostic,
+        EffectiveScale,
+        Entropy,
+        ExpectedShrink,
+        NearestNeighbourKl,
+        PermutationTest,
+    )
     from kantor._divergences import (
         BernoulliKl,
         CategoricalKl,
@@ -60,6 +69,7 @@ if TYPE_CHECKING:
     from kantor._objective import Objective, Term
     from kantor._results import (
         Build,
+        DiagnosticResult,
         Evaluation,
         Interval,
         Limits,
@@ -85,6 +95,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "ActiveUnits",
     "Bernoulli",
     "BernoulliKl",
     "Build",
@@ -98,9 +109,14 @@ __all__ = [
     "ConeCritic",
     "ConeCriticState",
     "DeadlineError",
+    "Diagnostic",
+    "DiagnosticResult",
     "Dip",
     "DiscreteKl",
+    "EffectiveScale",
+    "Entropy",
     "Evaluation",
+    "ExpectedShrink",
     "Gaussian",
     "GaussianKl",
     "GaussianMixture",
@@ -113,10 +129,12 @@ __all__ = [
     "Limits",
     "Measure",
     "Mmd",
+    "NearestNeighbourKl",
     "Objective",
     "Outcome",
     "OverloadedError",
     "Pending",
+    "PermutationTest",
     "Plan",
     "Potentials",
     "Prior",
@@ -145,7 +163,17 @@ __all__ = [
 ]
 
 # In the order of their cost: a name is looked for in modules that need nothing before one that needs grpc.
-_MODULES = ("_errors", "_inputs", "_objective", "_terms", "_divergences", "_results", "_stream", "_client")
+_MODULES = (
+    "_errors",
+    "_inputs",
+    "_objective",
+    "_terms",
+    "_divergences",
+    "_diagnostics",
+    "_results",
+    "_stream",
+    "_client",
+)
 
 if not TYPE_CHECKING:  # a type checker that saw it would accept any name
 

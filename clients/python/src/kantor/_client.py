@@ -10,15 +10,16 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 from kantor import _codec, _dump
+from kantor._diagnostics import Diagnostics
 from kantor._errors import ClosedError
 from kantor._inputs import Input
 from kantor._objective import Terms
-from kantor._results import Evaluation, ServerInfo
+from kantor._results import DiagnosticResult, Evaluation, ServerInfo
 from kantor._retry import Patience, retrying
 from kantor._server import Server, find_binary
 from kantor._stream import Stream
 from kantor._transport import PerProcess, Transport
-from kantor.v1 import loss_service_pb2
+from kantor.v1 import diagnostic_service_pb2, loss_service_pb2
 
 
 class Client:
@@ -136,6 +137,42 @@ class Client:
         """
         objective = _codec.objective(terms, gradients, extras, gradients_per_term=gradients_per_term)
         return Stream(self._transport, objective, unordered=unordered, timeout=self._timeout, patience=self._patience)
+
+    def diagnose(
+        self,
+        diagnostics: Diagnostics,
+        inputs: Mapping[str, Input] | None = None,
+        /,
+        *,
+        seed: int = 0,
+        timeout: float | None = None,
+        **named: Input,
+    ) -> dict[str, DiagnosticResult]:
+        """Computes numbers that tell how a latent space is doing, to look at once in a while: they have no gradients.
+
+            client.diagnose(kantor.ActiveUnits(), posterior=kantor.Gaussian(mean, log_variance))["active_units"].value
+
+        Args:
+            diagnostics: one, such as Entropy(), or a list of them.
+            inputs: the arguments, as in evaluate.
+            seed: of everything random that the server does.
+            timeout: seconds; None: the client's timeout.
+            **named: the arguments by name.
+
+        Returns:
+            The results by the diagnostics' names.
+
+        Raises:
+            InvalidArgumentError: an argument is wrong, and which.
+            CallError: the server did not answer with a result.
+        """
+        request = diagnostic_service_pb2.DiagnoseRequest(seed=_codec.seed(seed))
+        _codec.write_diagnostics(request.diagnostics, diagnostics)
+        _codec.write_inputs(request.inputs, _codec.merge(inputs, named))
+        timeout = self._timeout if timeout is None else timeout
+        return _codec.diagnosis(
+            retrying(lambda left: self._transport().diagnose(request, left), timeout, self._patience)
+        )
 
     def info(self, *, timeout: float | None = None) -> ServerInfo:
         """Asks the server what it is and what it accepts."""

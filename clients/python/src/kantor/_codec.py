@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 from google.protobuf.descriptor import FieldDescriptor
 
+from kantor._diagnostics import Diagnostic, Diagnostics
 from kantor._errors import InvalidArgumentError
 from kantor._inputs import Bernoulli, Categorical, ConeCriticState, Gaussian, Input, Measure, Prior, VonMisesFisher
 from kantor._objective import Term, Terms, terms_of
 from kantor._results import (
     Build,
+    DiagnosticResult,
     Evaluation,
     Interval,
     Limits,
@@ -32,7 +34,7 @@ from kantor._results import (
     Timing,
 )
 from kantor._version import tell_mismatch
-from kantor.v1 import info_service_pb2, input_pb2, loss_pb2, loss_service_pb2, tensor_pb2
+from kantor.v1 import diagnostic_service_pb2, info_service_pb2, input_pb2, loss_pb2, loss_service_pb2, tensor_pb2
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -299,6 +301,34 @@ def _term_result(term: loss_service_pb2.TermResult) -> TermResult:
         warnings=tuple(_read(TermWarning, warning) for warning in warnings),
         extras={name: _extra(term.extras[name]) for name in sorted(term.extras)},
         gradients=_gradients(term.gradients),
+    )
+
+
+def write_diagnostics(into: Any, diagnostics: Diagnostics) -> None:
+    """Fills a request's list of diagnostics."""
+    several = (diagnostics,) if isinstance(diagnostics, Diagnostic) else diagnostics
+    for i, diagnostic in enumerate(several):
+        path = f"diagnostics[{i}]"
+        if not isinstance(diagnostic, Diagnostic) or not diagnostic._kind:
+            raise InvalidArgumentError(path, f"is {diagnostic!r}, want a diagnostic, such as ActiveUnits()")
+        message = into.add()
+        _write(message, diagnostic, path)
+        _write(getattr(message, diagnostic._kind), diagnostic, f"{path}.{diagnostic._kind}")
+
+
+def diagnosis(response: diagnostic_service_pb2.DiagnoseResponse) -> dict[str, DiagnosticResult]:
+    """Returns what a response says, by the names of the diagnostics."""
+    tell_mismatch(response.build.version)
+    return {result.name: _diagnostic_result(result) for result in response.diagnostics}
+
+
+def _diagnostic_result(result: diagnostic_service_pb2.DiagnosticResult) -> DiagnosticResult:
+    warnings: Any = result.warnings
+    return DiagnosticResult(
+        name=result.name,
+        values=tuple(result.values),
+        details={name: read_tensor(result.details[name]) for name in sorted(result.details)},
+        warnings=tuple(_read(TermWarning, warning) for warning in warnings),
     )
 
 

@@ -196,6 +196,30 @@ class TermResult:
         return self.outcomes[0]
 
 
+@dataclass(frozen=True, eq=False)
+class DiagnosticResult:
+    """What a diagnostic says.
+
+    Attributes:
+        name: the diagnostic's.
+        values: one number per problem of the batch.
+        details: what is behind it, by name. Those of a batch have its axis in front.
+        warnings: advice; of a batch each code once, with the first problem that it is about.
+    """
+
+    name: str
+    values: tuple[float, ...]
+    details: Mapping[str, Array]
+    warnings: tuple[TermWarning, ...]
+
+    @property
+    def value(self) -> float:
+        """The value of the only problem."""
+        if len(self.values) != 1:
+            raise ValueError(f"diagnostic {self.name!r} has {len(self.values)} values, look at .values")
+        return self.values[0]
+
+
 @dataclass(frozen=True)
 class Timing:
     """Where the server's time went, in seconds.

@@ -1,4 +1,4 @@
-"""The four methods over gRPC, one channel per process."""
+"""The methods over gRPC, one channel per process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import grpc
 
 from kantor._errors import CancelledError, DeadlineError
 from kantor._status import from_rpc
-from kantor.v1 import info_service_pb2, loss_service_pb2
+from kantor.v1 import diagnostic_service_pb2, info_service_pb2, loss_service_pb2
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class PerProcess(Generic[T]):
 
 
 class Transport:
-    """A channel to a server and the four methods of kantor.v1.
+    """A channel to a server and the methods of kantor.v1.
 
     They stand here by name because no grpcio-tools wheel is both old enough for the oldest protobuf that the client
     supports and new enough for today's Pythons, so that there is no generated stub.
@@ -77,6 +77,7 @@ class Transport:
         options = [*_OPTIONS, ("grpc.enable_http_proxy", 0)] if is_local(address) else _OPTIONS
         self._channel = grpc.insecure_channel(address, options=options)
         self._evaluate = self._unary("LossService/Evaluate", loss_service_pb2.EvaluateResponse)
+        self._diagnose = self._unary("DiagnosticService/Diagnose", diagnostic_service_pb2.DiagnoseResponse)
         self._info = self._unary("InfoService/GetServerInfo", info_service_pb2.GetServerInfoResponse)
         self._stream = self._channel.stream_stream(
             "/kantor.v1.LossService/EvaluateStream",
@@ -94,6 +95,10 @@ class Transport:
     def evaluate(self, request: Any, timeout: float | None) -> loss_service_pb2.EvaluateResponse:
         """Computes one objective; raises a KantorError."""
         return _call(self._evaluate, request, timeout)  # type: ignore[no-any-return]
+
+    def diagnose(self, request: Any, timeout: float | None) -> diagnostic_service_pb2.DiagnoseResponse:
+        """Computes diagnostics; raises a KantorError."""
+        return _call(self._diagnose, request, timeout)  # type: ignore[no-any-return]
 
     def info(self, timeout: float | None) -> info_service_pb2.GetServerInfoResponse:
         """Asks the server what it is; raises a KantorError."""
