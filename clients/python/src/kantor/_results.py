@@ -279,8 +279,10 @@ class ServerInfo:
         build: what computes.
         limits: what is refused above.
         losses: that a term can name.
+        threads: that compute, for all calls together; 0: the server is too old to say.
     """
 
     build: Build
     limits: Limits
     losses: tuple[str, ...]
+    threads: int = 0
