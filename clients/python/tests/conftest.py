@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +19,9 @@ BINARY = ROOT / "bin" / "kantor"
 Floats = npt.NDArray[np.float64]
 
 # The tests talk to the server of this checkout, whatever the caller's environment says.
-for name in ("KANTOR_ADDRESS", "KANTOR_BINARY"):
+for name in ("KANTOR_ADDRESS", "KANTOR_BINARY", "KANTOR_THREADS"):
     os.environ.pop(name, None)
+os.environ["KANTOR_SHARE"] = "0"  # also where the tests run as a rank of a job
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +29,14 @@ def client() -> Iterator[kantor.Client]:
     """A client with a server of its own, the binary that `make build` leaves."""
     with kantor.Client(binary=BINARY, timeout=60) as made:
         yield made
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A temporary directory with nothing else in it, whose name leaves room for a socket's."""
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as made:
+        monkeypatch.setattr("tempfile.tempdir", made)
+        yield Path(made)
 
 
 @pytest.fixture

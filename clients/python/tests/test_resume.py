@@ -28,7 +28,7 @@ LOSS = kantor.Sinkhorn("x", "y", blur=0.3)
 
 
 def kill(client: kantor.Client) -> None:
-    assert client._server is not None
+    assert isinstance(client._server, _server.Server)
     os.kill(client._server._process.pid, signal.SIGKILL)
 
 
@@ -105,7 +105,7 @@ def test_a_single_call_outlives_the_server_as_well() -> None:
 
 
 def test_a_server_that_dies_again_and_again_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_server, "_MOST_DEATHS", 2)
+    monkeypatch.setattr(_server, "MOST_DEATHS", 2)
     with kantor.Client(binary=BINARY, timeout=60) as client:
         for _ in range(2):
             assert client.info()

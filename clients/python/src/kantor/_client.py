@@ -16,6 +16,7 @@ from kantor._objective import Terms
 from kantor._results import Evaluation, ServerInfo
 from kantor._retry import Patience, retrying
 from kantor._server import Server, find_binary
+from kantor._shared_server import SharedServer, start
 from kantor._stream import Stream
 from kantor._transport import PerProcess, Transport
 from kantor.v1 import loss_service_pb2
@@ -30,31 +31,44 @@ class Client:
     Args:
         address: of a running server: `host:port` or `unix:/path`. None: that in $KANTOR_ADDRESS; without it the client
             starts a server of its own on a private Unix socket, which ends with the client, or with the process however
-            that ends.
+            that ends. Ranks of one job on one machine, under torchrun, SLURM or Open MPI, share one.
         binary: the server to start. None: that in $KANTOR_BINARY, in the wheel, in the checkout that the package is
             installed from or on PATH.
         timeout: seconds that a call may take, repetitions included; None: no limit.
+        threads: that compute in the server that the client starts. None: $KANTOR_THREADS; 0, and without it: as many as
+            the process may use by its affinity mask and its control group's quota.
+        share: whether a server is shared with the other ranks of the job. A name: with every process of the user's that
+            gives it. None: $KANTOR_SHARE, which is 0, 1 or a name; without it, they share.
 
     A call that finds the server away is made again: for half a minute if that server has answered before or is the
     client's own, which is started again; else for three seconds.
 
     Raises:
+        InvalidArgumentError: threads or share are wrong.
         ServerNotFoundError: there is no address and no binary.
         ServerStartError: the binary was started and did not get ready.
     """
 
     def __init__(
-        self, address: str | None = None, *, binary: str | os.PathLike[str] | None = None, timeout: float | None = 600
+        self,
+        address: str | None = None,
+        *,
+        binary: str | os.PathLike[str] | None = None,
+        timeout: float | None = 600,
+        threads: int | None = None,
+        share: bool | str | None = None,
     ) -> None:
-        self._server: Server | None = None
+        self._server: Server | SharedServer | None = None
+        if address and (threads is not None or share is not None):
+            raise ValueError("want an address or, for a server that the client starts, threads and share, not both")
         if binary is None:
             address = address or os.environ.get("KANTOR_ADDRESS")
         elif address:
             raise ValueError("want an address or a binary, not both")
         if not address:
-            self._server = Server(find_binary(binary))
+            self._server = start(find_binary(binary), threads, share)
             address = self._server.address
-            self._stop = weakref.finalize(self, Server.stop, self._server)
+            self._stop = weakref.finalize(self, self._server.stop)
         self.address = address
         self._timeout = timeout
         self._closed = False
@@ -146,12 +160,16 @@ class Client:
     def server_log(self) -> tuple[str, ...]:
         """The last lines, JSON each, that a server of this client's own wrote to its log.
 
-        After close() the very last one has its counts. Empty where the server is another's.
+        After close() the very last one has its counts, unless other ranks go on with it. Empty where the server is
+        another's.
         """
         return self._server.log if self._server else ()
 
     def close(self) -> None:
-        """Closes the connection, which ends its streams, and ends the server if this client started it."""
+        """Closes the connection, which ends its streams, and ends a server of this client's own.
+
+        One that it shares with other ranks ends with the last of them.
+        """
         self._closed = True
         transport = self._transports.pop()
         if transport is not None:

@@ -49,6 +49,8 @@ class _Server(Protocol):
     @property
     def given_up(self) -> bool: ...
 
+    def revive(self) -> None: ...
+
 
 class Patience:
     """How long a client waits for its server, from what it knows of it.
@@ -66,6 +68,11 @@ class Patience:
         if self._server is not None and self._server.given_up:
             return 0
         return _LOST_SECONDS if self.answered or self._server is not None else _NEVER_SEEN_SECONDS
+
+    def revive(self) -> None:
+        """Tells a server of the client's own that a call did not reach it."""
+        if self._server is not None:
+            self._server.revive()
 
     def trouble(self) -> str:
         """What happened to a server of the client's own; empty: nothing, or it is another's."""
@@ -92,6 +99,8 @@ class Tries:
         self._count += 1
         if not isinstance(error, CallError) or not retryable(error):
             return None
+        if isinstance(error, UnavailableError):
+            self._patience.revive()
         # Trainers that lost one server at once must not come back in step.
         pause = min(_FIRST_PAUSE * 2.0 ** (self._count - 1), _LONGEST_PAUSE) * random.uniform(0.5, 1)
         if error.retry_after is not None:
