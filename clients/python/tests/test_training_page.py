@@ -26,9 +26,10 @@ def test_the_blocks_run(
     names["criterion"].close()
     names["joint"].close()
     torch.compiler.reset()
-    begun, resumed, half, log, compiled, _ = printed
+    begun, resumed, half, log, compiled, _, shared = printed
     assert begun.startswith("5 Interval(lower=")
     assert resumed == "5\n"
     assert half == "torch.float32\n"
     assert compiled == "True\n"
+    assert shared == "1.0\n"  # ½·(1² + 1²), the mean of four rows alike
     assert {line.split()[0] for line in log.splitlines()} >= {"value", "kl.weight", "sinkhorn.lower", "seconds"}
