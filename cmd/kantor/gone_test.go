@@ -77,20 +77,20 @@ func TestServeEndsWithTheLastHolderOfItsLease(t *testing.T) {
 }
 
 // Its clients start another one in its place.
-func TestServeThatIsStoppedLeavesTheLeaseToItsHolders(t *testing.T) {
-	l := serveLeased(t, 1)
-	if err := l.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	// Standard input is not what this server ends with.
-	if err := l.stdin.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.wait(); err != nil {
-		t.Fatal(err)
-	}
-	if !exists(l.path) {
-		t.Error("the lease is gone")
+func TestServeThatIsStoppedLeavesTheDirectoryToThoseWhoNeedIt(t *testing.T) {
+	leased := serveLeased(t, 1)
+	dir := shortDir(t)
+	started := serve(t, "--listen", "unix:"+filepath.Join(dir, "s"), "--exit-with-stdin", "--remove-directory")
+	for s, path := range map[*serving]string{leased.serving: leased.path, started: dir} {
+		if err := s.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.wait(); err != nil {
+			t.Fatal(err)
+		}
+		if !exists(path) {
+			t.Errorf("%s is gone", path)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import kantor
@@ -42,6 +43,23 @@ def test_a_server_that_keeps_ending_is_given_up(temporary: Path, monkeypatch: py
         f"not started again; its log is {directory}/lease.log",
     ):
         assert word in str(caught.value)
+
+
+def test_a_server_that_is_told_to_stop_is_followed_by_another_in_the_same_place(temporary: Path) -> None:
+    """As at the end of a SLURM job's time, which everything is told."""
+    q = kantor.Gaussian(np.full((1, 1), 2.0), np.zeros((1, 1)))
+    with kantor.Client(binary=BINARY, share="x", timeout=60) as client:
+        directory = Path(client.address.removeprefix("unix:")).parent
+        with client.stream(kantor.GaussianKl()) as stream:
+            for _ in range(2):
+                assert stream.evaluate(posterior=q).value == 2
+                (pid,) = servers(str(directory))
+                os.kill(pid, signal.SIGTERM)
+                wait_until_gone(pid, SECONDS)
+            assert stream.evaluate(posterior=q).value == 2
+        (pid,) = servers(str(directory))
+    wait_until_gone(pid, SECONDS)
+    assert not directory.exists()
 
 
 def test_a_shared_server_that_does_not_start_names_its_log(temporary: Path) -> None:
