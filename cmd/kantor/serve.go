@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"runtime"
@@ -20,18 +21,22 @@ import (
 // stdinGrace is how long a server that ends with its standard input waits for what is open: whoever started it has gone.
 const stdinGrace = time.Second
 
+// minMessageBytes leaves room for an objective and what says that a request is too large. Protocol buffers end at 2 GiB.
+const minMessageBytes = 64 << 10
+
 const (
 	ballastBytes     = 256 << 20
 	collectAtPercent = 12
 )
 
 type serveCommand struct {
-	Listen        string        `default:"127.0.0.1:7443" placeholder:"ADDRESS" help:"HOST:PORT, or unix:PATH for a socket of mode 0600 (${default})."`
-	Insecure      bool          `help:"Listen in plain text on an address that other machines can reach."`
-	LogFormat     string        `default:"text" enum:"text,json" help:"Log as text or as json, on standard error (${default})."`
-	LogLevel      slog.Level    `default:"info" help:"Log this and above: debug, info, warn or error (${default})."`
-	DrainGrace    time.Duration `default:"30s" help:"How long a stop waits for open calls (${default})."`
-	ExitWithStdin bool          `help:"Stop when standard input ends, so that the server does not outlive the program that started it."`
+	Listen         string        `default:"127.0.0.1:7443" placeholder:"ADDRESS" help:"HOST:PORT, or unix:PATH for a socket of mode 0600 (${default})."`
+	Insecure       bool          `help:"Listen in plain text on an address that other machines can reach."`
+	LogFormat      string        `default:"text" enum:"text,json" help:"Log as text or as json, on standard error (${default})."`
+	LogLevel       slog.Level    `default:"info" help:"Log this and above: debug, info, warn or error (${default})."`
+	DrainGrace     time.Duration `default:"30s" help:"How long a stop waits for open calls (${default})."`
+	MaxMessageSize size          `default:"128MiB" placeholder:"SIZE" help:"Refuse requests above this, and answers; 64KiB to 2047MiB (${default})."`
+	ExitWithStdin  bool          `help:"Stop when standard input ends, so that the server does not outlive the program that started it."`
 	pairMemory
 }
 
@@ -43,7 +48,12 @@ func (c serveCommand) Run(std streams) error {
 	if c.DrainGrace <= 0 {
 		return &losses.InputError{Field: "--drain-grace", Reason: fmt.Sprintf("is %v, want more than 0", c.DrainGrace)}
 	}
-	srv, err := server.New(server.Config{Version: versionText(), Logger: c.logger(std.stderr), DrainGrace: c.DrainGrace})
+	if c.MaxMessageSize < minMessageBytes || c.MaxMessageSize > math.MaxInt32 {
+		return &losses.InputError{Field: "--max-message-size", Reason: fmt.Sprintf("is %d bytes, want %d to %d", c.MaxMessageSize, minMessageBytes, math.MaxInt32)}
+	}
+	srv, err := server.New(server.Config{
+		Version: versionText(), Logger: c.logger(std.stderr), DrainGrace: c.DrainGrace, MessageBytes: int(c.MaxMessageSize),
+	})
 	if err != nil {
 		return err
 	}
