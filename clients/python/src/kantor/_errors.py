@@ -9,7 +9,8 @@
         ├── UnavailableError   it cannot be reached, or went away; the call was retried
         ├── DeadlineError      also a TimeoutError: the timeout came first
         ├── CancelledError     the call was cancelled
-        ├── OverloadedError    it is out of room, or a message is larger than it takes
+        ├── OverloadedError    it is out of room; where it said when to come back, the client did
+        ├── TooLargeError      the request or its answer is larger than the server's limit
         ├── UnsupportedError   it is too old to know the call
         └── InternalError      its own fault, or one nobody thought of
 
@@ -95,7 +96,24 @@ class CancelledError(CallError):
 
 
 class OverloadedError(CallError):
-    """The server is out of room, or a message is larger than it takes."""
+    """The server is out of room. Where it said when to come back the client did, until its patience or time was up.
+
+    Send less at once, from fewer clients, or give the server more processors or memory.
+    """
+
+
+class TooLargeError(CallError):
+    """The request, or its answer, is larger than the server's limit; it was not tried again, and a stream lives on.
+
+    The message says how many bytes there are, how many there may be, and which input is the largest. Send fewer rows or
+    problems at once, or float32, or ask for fewer gradients and extras; or raise the limit of the server with `kantor
+    serve --max-message-size SIZE`.
+
+    Attributes:
+        limit: bytes that a message may have; 0: not known.
+    """
+
+    limit: int = 0
 
 
 class UnsupportedError(CallError):
