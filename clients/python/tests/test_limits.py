@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +9,8 @@ import numpy as np
 import pytest
 
 import kantor
-from conftest import BINARY
 from kantor import _transport
+from servers import server
 
 LIMIT = 1 << 20
 SMALL = kantor.Gaussian(np.ones((2, 2)), np.zeros((2, 2)))
@@ -28,15 +27,8 @@ WHAT = (
 def address(tmp_path: Path) -> Iterator[str]:
     """Of a server with a small limit."""
     out = f"unix:{tmp_path}/s.sock"
-    with subprocess.Popen(
-        [BINARY, "serve", "--listen", out, "--max-message-size", "1MiB", "--drain-grace", "1s"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        assert process.stdout is not None
-        assert b"listening" in process.stdout.readline()
+    with server(out, "--max-message-size", "1MiB"):
         yield out
-        process.kill()
 
 
 # Whether the client looks before it sends, or the server refuses what came.
