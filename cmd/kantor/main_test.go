@@ -257,6 +257,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"serve", "--listen", "0.0.0.0:0"}, "--listen 0.0.0.0:0: other machines can reach this address"},
 		{[]string{"serve", "--listen", "nowhere"}, "--listen nowhere: is no address"},
 		{[]string{"serve", "--drain-grace", "0s"}, "--drain-grace: is 0s"},
+		{[]string{"serve", "--max-message-size", "1KiB"}, "--max-message-size: is 1024 bytes, want 65536 to"},
+		{[]string{"serve", "--max-message-size", "2GiB"}, "--max-message-size: is 2147483648 bytes, want 65536 to 2147483647"},
 		{[]string{"serve", "--log-format", "xml"}, "--log-format"},
 		{[]string{"serve", "--log-level", "loud"}, "--log-level"},
 		{[]string{"serve", "--pair-memory", "much"}, `--pair-memory: got "much", want a size such as 256MiB`},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"runtime"
@@ -18,6 +19,9 @@ import (
 	"kantor/server"
 )
 
+// minMessageBytes leaves room for an objective and what says that a request is too large. Protocol buffers end at 2 GiB.
+const minMessageBytes = 64 << 10
+
 const (
 	ballastBytes     = 256 << 20
 	collectAtPercent = 12
@@ -27,12 +31,13 @@ const (
 const maxThreads = 4096
 
 type serveCommand struct {
-	Listen     string        `default:"127.0.0.1:7443" placeholder:"ADDRESS" help:"HOST:PORT, or unix:PATH for a socket of mode 0600 (${default})."`
-	Insecure   bool          `help:"Listen in plain text on an address that other machines can reach."`
-	LogFormat  string        `default:"text" enum:"text,json" help:"Log as text or as json, on standard error (${default})."`
-	LogLevel   slog.Level    `default:"info" help:"Log this and above: debug, info, warn or error (${default})."`
-	DrainGrace time.Duration `default:"30s" help:"How long a stop waits for open calls (${default})."`
-	Threads    int           `default:"0" placeholder:"N" help:"How many threads compute, for all calls together; 0: as many as the affinity mask and the control group's quota allow (${default})."`
+	Listen         string        `default:"127.0.0.1:7443" placeholder:"ADDRESS" help:"HOST:PORT, or unix:PATH for a socket of mode 0600 (${default})."`
+	Insecure       bool          `help:"Listen in plain text on an address that other machines can reach."`
+	LogFormat      string        `default:"text" enum:"text,json" help:"Log as text or as json, on standard error (${default})."`
+	LogLevel       slog.Level    `default:"info" help:"Log this and above: debug, info, warn or error (${default})."`
+	DrainGrace     time.Duration `default:"30s" help:"How long a stop waits for open calls (${default})."`
+	MaxMessageSize size          `default:"128MiB" placeholder:"SIZE" help:"Refuse requests above this, and answers; 64KiB to 2047MiB (${default})."`
+	Threads        int           `default:"0" placeholder:"N" help:"How many threads compute, for all calls together; 0: as many as the affinity mask and the control group's quota allow (${default})."`
 	goneWith
 	pairMemory
 }
@@ -47,7 +52,9 @@ func (c serveCommand) Run(std streams) error {
 		return err
 	}
 	setThreads(c.Threads) // before anyone can ask how many there are
-	srv, err := server.New(server.Config{Version: versionText(), Logger: c.logger(c.logTo(std.stderr)), DrainGrace: c.DrainGrace})
+	srv, err := server.New(server.Config{
+		Version: versionText(), Logger: c.logger(c.logTo(std.stderr)), DrainGrace: c.DrainGrace, MessageBytes: int(c.MaxMessageSize),
+	})
 	if err != nil {
 		return err
 	}
@@ -80,6 +87,8 @@ func (c serveCommand) check() error {
 	switch {
 	case c.DrainGrace <= 0:
 		return &losses.InputError{Field: "--drain-grace", Reason: fmt.Sprintf("is %v, want more than 0", c.DrainGrace)}
+	case c.MaxMessageSize < minMessageBytes || c.MaxMessageSize > math.MaxInt32:
+		return &losses.InputError{Field: "--max-message-size", Reason: fmt.Sprintf("is %d bytes, want %d to %d", c.MaxMessageSize, minMessageBytes, math.MaxInt32)}
 	case c.Threads < 0 || c.Threads > maxThreads:
 		return &losses.InputError{Field: "--threads", Reason: fmt.Sprintf("is %d, want 0 to %d", c.Threads, maxThreads)}
 	case c.RemoveDirectory && !strings.HasPrefix(c.Listen, "unix:"):

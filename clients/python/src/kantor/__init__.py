@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         OverloadedError,
         ServerNotFoundError,
         ServerStartError,
+        TooLargeError,
         UnavailableError,
         UnsupportedError,
     )
@@ -113,6 +114,7 @@ __all__ = [
     "TermResult",
     "TermWarning",
     "Timing",
+    "TooLargeError",
     "Transport",
     "UnavailableError",
     "UniformCube",

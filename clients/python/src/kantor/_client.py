@@ -113,11 +113,13 @@ class Client:
             objective=_codec.objective(terms, gradients, extras, gradients_per_term=gradients_per_term),
             seed=_codec.seed(seed),
         )
-        _codec.write_inputs(request.inputs, _codec.merge(inputs, named))
+        size = _codec.write_inputs(request.inputs, _codec.merge(inputs, named))
         timeout = self._timeout if timeout is None else timeout
 
         def compute() -> Evaluation:
-            answer = retrying(lambda left: self._transport().evaluate(request, left), timeout, self._patience)
+            answer = retrying(
+                lambda left: self._transport().evaluate(request, left, size=size), timeout, self._patience
+            )
             return _codec.evaluation(answer)
 
         return _dump.watching(compute, lambda: request, next(self._calls))
@@ -180,7 +182,11 @@ class Client:
     def _transport(self) -> Transport:
         if self._closed:
             raise ClosedError("the client is closed")
-        return self._transports.get()
+        transport = self._transports.get()
+        if transport.left:
+            self._transports.drop(transport)
+            transport = self._transports.get()
+        return transport
 
     def __enter__(self) -> Client:
         return self

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kantor._errors import CancelledError, ClosedError, DeadlineError, KantorError
+from kantor._errors import CancelledError, ClosedError, DeadlineError, KantorError, TooLargeError
 from kantor._results import Evaluation
 from kantor.v1 import loss_pb2, loss_service_pb2
 
@@ -34,7 +34,7 @@ def watching(
         return compute()
     try:
         result = compute()
-    except (CancelledError, ClosedError, DeadlineError):  # the request is not to blame
+    except (CancelledError, ClosedError, DeadlineError, TooLargeError):  # its numbers are not to blame
         raise
     except KantorError:
         _keep(request, "failure", step)

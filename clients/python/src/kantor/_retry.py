@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from kantor._errors import CallError, DeadlineError, UnavailableError
+from kantor._fork import ForkedError, gate
 
 T = TypeVar("T")
 
@@ -132,6 +133,8 @@ def retrying(call: Callable[[float | None], T], timeout: float | None, patience:
             raise tries.told(deadline.error("no result", last))
         try:
             answer = call(left)
+        except ForkedError:  # not the server's fault, and no try
+            gate.wait()
         except CallError as error:
             pause = tries.pause(error)
             if pause is None:

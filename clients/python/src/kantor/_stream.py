@@ -9,11 +9,12 @@ from types import TracebackType
 
 from kantor import _codec, _dump
 from kantor._errors import ClosedError
+from kantor._fork import ForkedError
 from kantor._inputs import Input
 from kantor._results import Evaluation
-from kantor._retry import Deadline, Patience
-from kantor._session import Answer, ForkedError, Session
-from kantor._transport import PerProcess, Transport
+from kantor._retry import Deadline, Patience, retrying
+from kantor._session import Answer, Session
+from kantor._transport import LARGE_BYTES, PerProcess, Transport
 from kantor.v1 import loss_service_pb2
 
 
@@ -78,6 +79,8 @@ class Stream:
         patience: Patience,
     ) -> None:
         opening = loss_service_pb2.Open(objective=objective, unordered=unordered)
+        self._transport = transport
+        self._patience = patience
         self._objective = objective
         self._default_timeout = timeout
         self._ids = itertools.count(1)
@@ -144,9 +147,13 @@ class Stream:
         request = loss_service_pb2.EvaluateStreamRequest()
         batch = request.batch
         batch.id, batch.seed = next(self._ids), _codec.seed(seed)
-        _codec.write_inputs(batch.inputs, inputs)
+        size = _codec.write_inputs(batch.inputs, inputs)
         for name, number in (overrides or {}).items():
             batch.overrides[name] = number
+        if size >= LARGE_BYTES:  # in time: the server would end the call, and what else it computes
+            retrying(
+                lambda left: self._transport().check(request, batch.inputs, size, left), deadline.left(), self._patience
+            )
         session = self._session(deadline)
         return Pending(self, request, session, session.send(request, deadline))
 

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
-from kantor._errors import CancelledError, DeadlineError
-from kantor._status import from_rpc
-from kantor.v1 import info_service_pb2, loss_service_pb2
+from kantor._errors import CallError, CancelledError, ClosedError, DeadlineError, TooLargeError
+from kantor._fork import ForkedError, gate
+from kantor._retry import Deadline
+from kantor._status import from_rpc, too_large
+from kantor.v1 import info_service_pb2, input_pb2, loss_service_pb2
 
 T = TypeVar("T")
 
-MESSAGE_BYTES = 128 << 20  # the server's limit, in either direction
+# Bytes of arrays above which a server is asked for its limit before it is sent them: an answer costs less than those.
+LARGE_BYTES = 4 << 20
+# A request has fewer bytes than these beside its arrays. Nearer to the limit it is measured, which is as much work as
+# to write it.
+_BESIDE_ARRAYS = 1 << 20
+_MOST_MEASURED = 1 << 30  # at 2 GiB messages end
 
 # Seconds that two clocks, and what wakes up by them, may be apart.
 _CLOCKS = 0.01
 
 _OPTIONS = [
-    ("grpc.max_send_message_length", MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", MESSAGE_BYTES),
+    # The server has the limit, and an error that says it.
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
     # gRPC waits a second or more before it connects again, and refuses all calls until then; our own tries are closer
     # together than that.
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -74,8 +83,11 @@ class Transport:
     """
 
     def __init__(self, address: str) -> None:
+        self._limit = 0  # bytes that the server takes in one message; 0: it was not asked
+        self.left = False  # its calls were ended for a fork, and it takes no others
         options = [*_OPTIONS, ("grpc.enable_http_proxy", 0)] if is_local(address) else _OPTIONS
-        self._channel = grpc.insecure_channel(address, options=options)
+        with gate.inside(lambda: None):
+            self._channel = grpc.insecure_channel(address, options=options)
         self._evaluate = self._unary("LossService/Evaluate", loss_service_pb2.EvaluateResponse)
         self._info = self._unary("InfoService/GetServerInfo", info_service_pb2.GetServerInfoResponse)
         self._stream = self._channel.stream_stream(
@@ -91,17 +103,61 @@ class Transport:
             response_deserializer=response.FromString,
         )
 
-    def evaluate(self, request: Any, timeout: float | None) -> loss_service_pb2.EvaluateResponse:
-        """Computes one objective; raises a KantorError."""
-        return _call(self._evaluate, request, timeout)  # type: ignore[no-any-return]
+    def evaluate(
+        self, request: loss_service_pb2.EvaluateRequest, timeout: float | None, *, size: int = 0
+    ) -> loss_service_pb2.EvaluateResponse:
+        """Computes one objective, whose arrays have size bytes; raises a KantorError."""
+        deadline = Deadline(timeout)
+        self.check(request, request.inputs, size, timeout)
+        try:
+            return self._call(self._evaluate, request, deadline.left())  # type: ignore[no-any-return]
+        except TooLargeError as error:
+            raise too_large(request.ByteSize(), error.limit, request.inputs) if error.limit else error from None
+
+    def check(self, request: Message, inputs: Mapping[str, input_pb2.Input], size: int, timeout: float | None) -> None:
+        """Refuses a request that is larger than the server takes, before it is sent.
+
+        Args:
+            request: or a batch of a stream.
+            inputs: of it.
+            size: bytes of the arrays in it.
+            timeout: seconds that the server may take to tell its limit; it is asked when that is first of interest.
+
+        Raises:
+            TooLargeError: it is too large.
+        """
+        if size < LARGE_BYTES or size + _BESIDE_ARRAYS <= self._limit:
+            return
+        # Before a refusal it is asked again: it may have been started again with a higher limit.
+        self._limit = self.info(timeout).limits.message_bytes
+        if size + _BESIDE_ARRAYS > self._limit > 0:
+            measured = size if size > _MOST_MEASURED else request.ByteSize()
+            if measured > self._limit:
+                raise too_large(measured, self._limit, inputs)
 
     def info(self, timeout: float | None) -> info_service_pb2.GetServerInfoResponse:
         """Asks the server what it is; raises a KantorError."""
-        return _call(self._info, info_service_pb2.GetServerInfoRequest(), timeout)  # type: ignore[no-any-return]
+        return self._call(self._info, info_service_pb2.GetServerInfoRequest(), timeout)  # type: ignore[no-any-return]
 
     def evaluate_stream(self, requests: Iterator[Any]) -> Any:
         """Starts a stream of batches and returns gRPC's iterator of its answers."""
         return self._stream(requests)
+
+    def _call(self, method: Any, request: Any, timeout: float | None) -> Any:
+        try:
+            with gate.inside(self._leave_for_fork):
+                return _call(method, request, timeout)
+        except (CallError, ValueError) as error:
+            if self.left:
+                raise ForkedError from None
+            if isinstance(error, ValueError) and "closed channel" in str(error):  # by another thread, just now
+                raise ClosedError("the client is closed") from None
+            raise
+
+    def _leave_for_fork(self) -> None:
+        """Ends the calls, as their threads cannot, by the end of the channel."""
+        self.left = True
+        self._channel.close()
 
     def close(self) -> None:
         """Ends what is under way and the connection."""
