@@ -95,11 +95,14 @@ class Client:
             InvalidArgumentError: an argument is wrong, and which.
             CallError: the server did not answer with a result.
         """
-        request = loss_service_pb2.EvaluateRequest(
-            objective=_codec.objective(terms, gradients, extras, gradients_per_term=gradients_per_term),
+        request = _codec.request(
+            terms,
+            _codec.merge(inputs, named),
+            gradients=gradients,
+            extras=extras,
+            gradients_per_term=gradients_per_term,
             seed=_codec.seed(seed),
         )
-        _codec.write_inputs(request.inputs, _codec.merge(inputs, named))
         timeout = self._timeout if timeout is None else timeout
 
         def compute() -> Evaluation:
@@ -135,6 +138,12 @@ class Client:
             CallError: the stream could not be opened.
         """
         objective = _codec.objective(terms, gradients, extras, gradients_per_term=gradients_per_term)
+        stream = self._unopened(objective, unordered=unordered)
+        # The objective is refused here, not with the first batch.
+        stream._session(stream._deadline(None))
+        return stream
+
+    def _unopened(self, objective: loss_service_pb2.Objective, *, unordered: bool) -> Stream:
         return Stream(self._transport, objective, unordered=unordered, timeout=self._timeout, patience=self._patience)
 
     def info(self, *, timeout: float | None = None) -> ServerInfo:

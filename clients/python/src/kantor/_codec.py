@@ -151,6 +151,36 @@ def objective(
     return out
 
 
+def request(
+    terms: Terms,
+    inputs: Mapping[str, Input],
+    *,
+    gradients: Iterable[str],
+    extras: Iterable[str],
+    gradients_per_term: bool,
+    seed: int,
+) -> loss_service_pb2.EvaluateRequest:
+    """Returns a call of its own."""
+    out = loss_service_pb2.EvaluateRequest(
+        objective=objective(terms, gradients, extras, gradients_per_term=gradients_per_term), seed=seed
+    )
+    write_inputs(out.inputs, inputs)
+    return out
+
+
+def batch(
+    number: int, inputs: Mapping[str, Input], overrides: Mapping[str, float] | None, seed: int
+) -> loss_service_pb2.EvaluateStreamRequest:
+    """Returns a batch of a stream."""
+    # Filled where it will be sent from: a batch that became part of a request later would be copied.
+    out = loss_service_pb2.EvaluateStreamRequest()
+    out.batch.id, out.batch.seed = number, seed
+    write_inputs(out.batch.inputs, inputs)
+    for name, value in (overrides or {}).items():
+        out.batch.overrides[name] = value
+    return out
+
+
 def strings(names: Iterable[str]) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
 

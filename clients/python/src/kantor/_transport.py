@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import grpc
 
-from kantor._errors import CancelledError, DeadlineError
+from kantor._errors import CancelledError, ClosedError, DeadlineError, KantorError
 from kantor._status import from_rpc
 from kantor.v1 import info_service_pb2, loss_service_pb2
 
@@ -99,6 +99,14 @@ class Transport:
         """Asks the server what it is; raises a KantorError."""
         return _call(self._info, info_service_pb2.GetServerInfoRequest(), timeout)  # type: ignore[no-any-return]
 
+    def evaluate_later(self, request: Any, timeout: float | None) -> Underway:
+        """Starts to compute one objective, and does not wait."""
+        return Underway(self._evaluate, request, timeout)
+
+    def info_later(self, timeout: float | None) -> Underway:
+        """Starts to ask the server what it is, and does not wait."""
+        return Underway(self._info, info_service_pb2.GetServerInfoRequest(), timeout)
+
     def evaluate_stream(self, requests: Iterator[Any]) -> Any:
         """Starts a stream of batches and returns gRPC's iterator of its answers."""
         return self._stream(requests)
@@ -113,11 +121,44 @@ def _call(method: Any, request: Any, timeout: float | None) -> Any:
     try:
         return method(request, timeout=timeout)
     except grpc.RpcError as error:
-        failure, spent = from_rpc(error), time.monotonic() - start
-        # The server has the deadline too. Where its clock comes first it resets the call, which reads so here.
-        if isinstance(failure, CancelledError) and timeout is not None and spent > timeout - _CLOCKS:
-            failure = DeadlineError("DEADLINE_EXCEEDED", f"no result within {timeout:g} s")
-        raise failure from None
+        raise _failure(error, start, timeout) from None
+
+
+def _failure(error: grpc.RpcError, start: float, timeout: float | None) -> KantorError:
+    failure, spent = from_rpc(error), time.monotonic() - start
+    # The server has the deadline too. Where its clock comes first it resets the call, which reads so here.
+    if isinstance(failure, CancelledError) and timeout is not None and spent > timeout - _CLOCKS:
+        return DeadlineError("DEADLINE_EXCEEDED", f"no result within {timeout:g} s")
+    return failure
+
+
+class Underway:
+    """A call that was started and that nobody need wait for."""
+
+    def __init__(self, method: Any, request: Any, timeout: float | None) -> None:
+        self._start = time.monotonic()
+        self._timeout = timeout
+        try:
+            self._call = method.future(request, timeout=timeout)
+        except grpc.RpcError as error:  # it could not be made
+            raise _failure(error, self._start, timeout) from None
+        except ValueError:  # gRPC's, of a channel that another thread closed just now
+            raise ClosedError("the client is closed") from None
+
+    def add_done_callback(self, call: Callable[[Any], object]) -> None:
+        """Calls, from a thread of gRPC's, when the call has ended; at once if it has."""
+        self._call.add_done_callback(call)
+
+    def result(self) -> Any:
+        """Returns the answer of a call that has ended; raises a KantorError."""
+        try:
+            return self._call.result()
+        except grpc.RpcError as error:
+            raise _failure(error, self._start, self._timeout) from None
+
+    def cancel(self) -> None:
+        """Ends the call, so that the server stops to compute it."""
+        self._call.cancel()
 
 
 def is_local(address: str) -> bool:
