@@ -43,6 +43,23 @@ def test_import_brings_no_other_package() -> None:
     assert out.stdout.strip() == ""
 
 
+def test_the_client_for_asyncio_comes_with_its_name() -> None:
+    code = (
+        "import kantor, sys; before = 'asyncio' in sys.modules; kantor.aio.Client; "
+        "print(before, 'kantor.aio' in sys.modules, *{'jax', 'torch'} & set(sys.modules))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["False", "True"]
+
+
+def test_the_public_names_of_the_client_for_asyncio_are_documented() -> None:
+    for name in kantor.aio.__all__:
+        kind = getattr(kantor.aio, name)
+        assert kind.__doc__, name
+        for method, function in vars(kind).items():
+            assert method.startswith("_") or function.__doc__, f"{name}.{method}"
+
+
 def test_a_client_brings_neither_torch_nor_jax() -> None:
     code = "import kantor, sys; kantor.Client; print(*{'jax', 'torch'} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

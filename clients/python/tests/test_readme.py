@@ -19,6 +19,19 @@ def first_block(readme: str) -> str:
     return block[1]
 
 
+def test_what_the_client_shows_runs_in_order(tmp_path: Path) -> None:
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "clients/python/README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert len(blocks) >= 2
+    code = "\n".join(blocks) + "\nprint(result.value == results[0].value, len(results))"
+    out = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert out.returncode == 0, out.stderr
+    assert out.stdout.endswith("True 2\n")
+
+
 @pytest.mark.parametrize("readme", ["README.md", "clients/python/README.md"])
 def test_the_first_python_block_runs(readme: str, tmp_path: Path) -> None:
     """In an empty folder: the server is bin/kantor of the checkout that the package is installed from."""

@@ -16,6 +16,7 @@ import pytest
 import kantor
 import training
 from conftest import BINARY
+from kantor._server import Server
 from kantor._session import Session
 from servers import server
 from training import KILLED_AT, STEPS, Training
@@ -37,7 +38,7 @@ def embedded() -> Iterator[tuple[kantor.Client, Callable[[], int], Callable[[], 
     with kantor.Client(binary=BINARY, timeout=60) as client:
 
         def pid() -> int:
-            assert client._server is not None
+            assert isinstance(client._server, Server)
             return client._server._process.pid
 
         yield client, pid, lambda: None

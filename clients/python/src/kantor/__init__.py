@@ -9,7 +9,7 @@
     result.value, result.terms["sinkhorn"].interval, result.gradients["source.points"]
 
 `kantor.torch`, imported by itself, makes the same call differentiable, and `kantor.schedules` has numbers for it that
-change from step to step. Importing `kantor` imports nothing else until a
+change from step to step. `kantor.aio` has the same client for asyncio. Importing `kantor` imports nothing else until a
 name is used.
 """
 
@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kantor import aio as aio
     from kantor import schedules as schedules
     from kantor._client import Client
     from kantor._errors import (
@@ -128,8 +129,8 @@ _MODULES = ("_errors", "_inputs", "_objective", "_terms", "_results", "_stream",
 if not TYPE_CHECKING:  # a type checker that saw it would accept any name
 
     def __getattr__(name):
-        if name == "schedules":
-            return import_module("kantor.schedules")
+        if name in ("aio", "schedules"):
+            return import_module(f"kantor.{name}")
         if name in __all__:
             for module in _MODULES:
                 value = vars(import_module(f"kantor.{module}")).get(name)

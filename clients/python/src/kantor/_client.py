@@ -8,13 +8,14 @@ import os
 import weakref
 from collections.abc import Iterable, Mapping
 from types import TracebackType
+from typing import Any
 
 from kantor import _codec, _dump
 from kantor._errors import ClosedError
 from kantor._inputs import Input
 from kantor._objective import Terms
 from kantor._results import Evaluation, ServerInfo
-from kantor._retry import Patience, retrying
+from kantor._retry import Deadline, Patience, retrying
 from kantor._server import Server, find_binary
 from kantor._shared_server import SharedServer, start
 from kantor._stream import Stream
@@ -109,11 +110,14 @@ class Client:
             InvalidArgumentError: an argument is wrong, and which.
             CallError: the server did not answer with a result.
         """
-        request = loss_service_pb2.EvaluateRequest(
-            objective=_codec.objective(terms, gradients, extras, gradients_per_term=gradients_per_term),
+        request, size = _codec.request(
+            terms,
+            _codec.merge(inputs, named),
+            gradients=gradients,
+            extras=extras,
+            gradients_per_term=gradients_per_term,
             seed=_codec.seed(seed),
         )
-        size = _codec.write_inputs(request.inputs, _codec.merge(inputs, named))
         timeout = self._timeout if timeout is None else timeout
 
         def compute() -> Evaluation:
@@ -151,6 +155,12 @@ class Client:
             CallError: the stream could not be opened.
         """
         objective = _codec.objective(terms, gradients, extras, gradients_per_term=gradients_per_term)
+        stream = self._unopened(objective, unordered=unordered)
+        # The objective is refused here, not with the first batch.
+        stream._session(stream._deadline(None))
+        return stream
+
+    def _unopened(self, objective: loss_service_pb2.Objective, *, unordered: bool) -> Stream:
         return Stream(self._transport, objective, unordered=unordered, timeout=self._timeout, patience=self._patience)
 
     def info(self, *, timeout: float | None = None) -> ServerInfo:
@@ -178,6 +188,10 @@ class Client:
             transport.close()
         if self._server is not None:
             self._stop()
+
+    def _check(self, request: Any, inputs: Mapping[str, Any], size: int, deadline: Deadline) -> None:
+        """Raises a TooLargeError for a request, or a batch of a stream, that the server does not take."""
+        retrying(lambda left: self._transport().check(request, inputs, size, left), deadline.left(), self._patience)
 
     def _transport(self) -> Transport:
         if self._closed:

@@ -153,6 +153,34 @@ def objective(
     return out
 
 
+def request(
+    terms: Terms,
+    inputs: Mapping[str, Input],
+    *,
+    gradients: Iterable[str],
+    extras: Iterable[str],
+    gradients_per_term: bool,
+    seed: int,
+) -> tuple[loss_service_pb2.EvaluateRequest, int]:
+    """Returns a call of its own, and the bytes of its arrays."""
+    out = loss_service_pb2.EvaluateRequest(
+        objective=objective(terms, gradients, extras, gradients_per_term=gradients_per_term), seed=seed
+    )
+    return out, write_inputs(out.inputs, inputs)
+
+
+def batch(
+    number: int, inputs: Mapping[str, Input], overrides: Mapping[str, float] | None, seed: int
+) -> tuple[loss_service_pb2.EvaluateStreamRequest, int]:
+    """Returns a batch of a stream, and the bytes of its arrays."""
+    # Filled where it will be sent from: a batch that became part of a request later would be copied.
+    out = loss_service_pb2.EvaluateStreamRequest()
+    out.batch.id, out.batch.seed = number, seed
+    for name, value in (overrides or {}).items():
+        out.batch.overrides[name] = value
+    return out, write_inputs(out.batch.inputs, inputs)
+
+
 def strings(names: Iterable[str]) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
 

@@ -118,6 +118,44 @@ class Tries:
         return error
 
 
+class Attempt:
+    """One call, made again while that may help, without the waiting: whoever makes it waits in their own way."""
+
+    def __init__(self, timeout: float | None, patience: Patience) -> None:
+        self._deadline = Deadline(timeout)
+        self._patience = patience
+        self._tries = Tries(patience)
+        self._left: float | None = None
+        self._last = ""
+
+    def left(self) -> float | None:
+        """Returns what the next try may take of the timeout, in seconds; None: as long as it wants.
+
+        Raises:
+            DeadlineError: the timeout is over, with what the last try met.
+        """
+        self._left = self._deadline.left()
+        if self._left == 0:
+            raise self._tries.told(self._deadline.error("no result", self._last))
+        return self._left
+
+    def pause(self, error: CallError) -> float:
+        """Returns the seconds to wait after a try that failed; raises the error, with how many there were, at the end.
+
+        Raises:
+            CallError: no other try would help.
+        """
+        pause = self._tries.pause(error)
+        if pause is None:
+            raise self._tries.told(error) from None
+        self._last = f"; the last try met: {error}"
+        return pause if self._left is None else min(pause, self._left)
+
+    def answered(self) -> None:
+        """Notes that the server is there."""
+        self._patience.answered = True
+
+
 def retrying(call: Callable[[float | None], T], timeout: float | None, patience: Patience) -> T:
     """Calls, with what is left of the timeout (seconds, None: no limit), again while that may help.
 
@@ -125,22 +163,15 @@ def retrying(call: Callable[[float | None], T], timeout: float | None, patience:
         CallError: of the last try, with how many there were.
         DeadlineError: when the timeout came first, with what the last try met.
     """
-    deadline = Deadline(timeout)
-    tries, last = Tries(patience), ""
+    attempt = Attempt(timeout, patience)
     while True:
-        left = deadline.left()
-        if left == 0:
-            raise tries.told(deadline.error("no result", last))
+        left = attempt.left()
         try:
             answer = call(left)
         except ForkedError:  # not the server's fault, and no try
             gate.wait()
         except CallError as error:
-            pause = tries.pause(error)
-            if pause is None:
-                raise tries.told(error) from None
-            last = f"; the last try met: {error}"
-            time.sleep(pause if left is None else min(pause, left))
+            time.sleep(attempt.pause(error))
         else:
-            patience.answered = True
+            attempt.answered()
             return answer

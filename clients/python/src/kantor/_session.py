@@ -126,6 +126,8 @@ class Session:
                 call.end = _GivenUpError()
                 call.rpc.cancel()
             self._changed.notify_all()
+        if given_up is not None:  # for whoever else waits
+            given_up.answer.set_exception(CancelledError("CANCELLED", "it was given up before the answer"))
 
     def finish(self) -> None:
         """Ends it, without waiting for that. Batches without an answer are given up."""

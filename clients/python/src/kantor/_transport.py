@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from kantor._errors import CallError, CancelledError, ClosedError, DeadlineError, TooLargeError
+from kantor._errors import CallError, CancelledError, ClosedError, DeadlineError, KantorError, TooLargeError
 from kantor._fork import ForkedError, gate
 from kantor._retry import Deadline
 from kantor._status import from_rpc, too_large
@@ -139,6 +140,14 @@ class Transport:
         """Asks the server what it is; raises a KantorError."""
         return self._call(self._info, info_service_pb2.GetServerInfoRequest(), timeout)  # type: ignore[no-any-return]
 
+    def evaluate_later(self, request: Any, timeout: float | None) -> Underway:
+        """Starts to compute one objective, and does not wait. Whether it is too large was asked of check() before."""
+        return Underway(self, self._evaluate, request, timeout)
+
+    def info_later(self, timeout: float | None) -> Underway:
+        """Starts to ask the server what it is, and does not wait."""
+        return Underway(self, self._info, info_service_pb2.GetServerInfoRequest(), timeout)
+
     def evaluate_stream(self, requests: Iterator[Any]) -> Any:
         """Starts a stream of batches and returns gRPC's iterator of its answers."""
         return self._stream(requests)
@@ -169,11 +178,52 @@ def _call(method: Any, request: Any, timeout: float | None) -> Any:
     try:
         return method(request, timeout=timeout)
     except grpc.RpcError as error:
-        failure, spent = from_rpc(error), time.monotonic() - start
-        # The server has the deadline too. Where its clock comes first it resets the call, which reads so here.
-        if isinstance(failure, CancelledError) and timeout is not None and spent > timeout - _CLOCKS:
-            failure = DeadlineError("DEADLINE_EXCEEDED", f"no result within {timeout:g} s")
-        raise failure from None
+        raise _failure(error, start, timeout) from None
+
+
+def _failure(error: grpc.RpcError, start: float, timeout: float | None) -> KantorError:
+    failure, spent = from_rpc(error), time.monotonic() - start
+    # The server has the deadline too. Where its clock comes first it resets the call, which reads so here.
+    if isinstance(failure, CancelledError) and timeout is not None and spent > timeout - _CLOCKS:
+        return DeadlineError("DEADLINE_EXCEEDED", f"no result within {timeout:g} s")
+    return failure
+
+
+class Underway:
+    """A call that was started and that nobody need wait for. A fork ends it, as it ends others."""
+
+    def __init__(self, transport: Transport, method: Any, request: Any, timeout: float | None) -> None:
+        self._transport = transport
+        self._start = time.monotonic()
+        self._timeout = timeout
+        with contextlib.ExitStack() as inside:
+            inside.enter_context(gate.inside(transport._leave_for_fork))
+            try:
+                self._call = method.future(request, timeout=timeout)
+            except grpc.RpcError as error:  # it could not be made
+                raise self._failed(error) from None
+            except ValueError:  # gRPC's, of a channel that another thread closed just now
+                raise (ForkedError() if transport.left else ClosedError("the client is closed")) from None
+            leave = inside.pop_all()
+        self._call.add_done_callback(lambda _: leave.close())
+
+    def add_done_callback(self, call: Callable[[Any], object]) -> None:
+        """Calls, from a thread of gRPC's, when the call has ended; at once if it has."""
+        self._call.add_done_callback(call)
+
+    def result(self) -> Any:
+        """Returns the answer of a call that has ended; raises a KantorError."""
+        try:
+            return self._call.result()
+        except grpc.RpcError as error:
+            raise self._failed(error) from None
+
+    def _failed(self, error: grpc.RpcError) -> KantorError:
+        return ForkedError() if self._transport.left else _failure(error, self._start, self._timeout)
+
+    def cancel(self) -> None:
+        """Ends the call, so that the server stops to compute it."""
+        self._call.cancel()
 
 
 def is_local(address: str) -> bool:
