@@ -13,12 +13,10 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-import torch
 from google.protobuf import duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 import kantor
-import kantor.torch
 from conftest import BINARY, Floats, bits
 from kantor import _server
 from kantor.v1 import loss_service_pb2
@@ -49,6 +47,10 @@ def descend(client: kantor.Client, kill_at: int | None) -> list[Floats]:
 
 def train(client: kantor.Client, kill_at: int | None) -> list[Floats]:
     """The same with an optimiser of torch; the server dies between a step's submission and its answer, or before."""
+    import torch
+
+    import kantor.torch
+
     torch.manual_seed(3)
     layer = torch.nn.Linear(2, 2)
     x, y = torch.randn(2, 16, 2)
@@ -67,7 +69,7 @@ def train(client: kantor.Client, kill_at: int | None) -> list[Floats]:
     return curve
 
 
-@pytest.mark.parametrize("run", [descend, train])
+@pytest.mark.parametrize("run", [descend, pytest.param(train, marks=pytest.mark.needs("torch"))])
 def test_a_loss_curve_does_not_show_that_the_server_died(run: Callable[..., list[Floats]]) -> None:
     with kantor.Client(binary=BINARY, timeout=60) as client:
         undisturbed = run(client, None)
