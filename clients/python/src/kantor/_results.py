@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from kantor import _show
 from kantor._inputs import ConeCriticState, Measure
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ class TermWarning:
     message: str
 
 
-@dataclass(frozen=True, eq=False)
-class Potentials:
+@dataclass(frozen=True, eq=False, repr=False)
+class Potentials(_show.Brief):
     """Dual variables at the points of a term's measures, float64.
 
     Those of a batch are [B, N] and [B, M], with 0 where the measure has padding.
@@ -103,8 +104,8 @@ class Potentials:
     target_self: Array | None
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
+@dataclass(frozen=True, eq=False, repr=False)
+class Plan(_show.Brief):
     """A transport plan by its entries of positive mass, at most N+M-1 of them in each problem, in the order of rows.
 
     With SciPy it is `scipy.sparse.coo_array((plan.mass, (plan.source, plan.target)), shape=(n, m))`.
@@ -163,6 +164,9 @@ class TermResult:
     warnings: tuple[TermWarning, ...]
     extras: Mapping[str, Extra]
     gradients: Mapping[str, Array] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return _show.term(self)
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -243,6 +247,9 @@ class Evaluation:
     gradients: Mapping[str, Array]
     timing: Timing
     build: Build
+
+    def __repr__(self) -> str:
+        return _show.evaluation(self)
 
     @property
     def converged(self) -> bool:
