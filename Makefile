@@ -39,7 +39,7 @@ test-pythons: needs build .venv/protoc.stamp ## Run the Python client's tests on
 test-system: needs ## Run the Go tests as an arm64 machine does, emulated by qemu-user, about three minutes
 	@tools/arm64.sh
 
-lint: needs-test build .venv/dev.stamp ## Run the checks only: vet, staticcheck, buf, ruff, mypy, benchmarks once
+lint: needs-test build .venv/dev.stamp ## Run the checks only: vet, staticcheck, buf, ruff, mypy, pyright, benchmarks once
 	@.venv/bin/python tools/test.py --checks
 
 bench: build bench/.venv/base.stamp ## Measure against other libraries into docs/performance.md, at most half an hour after installation

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from kantor import _show
-from kantor._inputs import ConeCriticState, Measure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,8 +140,9 @@ class Plan(_show.Brief):
         return out if self.sizes is not None else out[0]
 
 
-# What a term returns on request: an array, or what has a name of its own.
-Extra: TypeAlias = "Array | Potentials | Plan | Measure | ConeCriticState"
+# What a term returns on request: an array, Potentials, a Plan, a Measure or a ConeCriticState. Any, because the name
+# that it was asked for by says which: of a union each use would want a cast.
+Extra: TypeAlias = Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +163,7 @@ class TermResult:
     outcomes: tuple[Outcome, ...]
     warnings: tuple[TermWarning, ...]
     extras: Mapping[str, Extra]
-    gradients: Mapping[str, Array] = field(default_factory=dict)
+    gradients: Mapping[str, Array] = field(default_factory=dict[str, "Array"])
 
     def __repr__(self) -> str:
         return _show.term(self)
