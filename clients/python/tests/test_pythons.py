@@ -21,10 +21,8 @@ def tools(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_python_that_is_missing_is_named(tools: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shim = tmp_path / "python3.98"  # like pyenv's, of a version that is not chosen
     shim.write_text("#!/bin/sh\nexit 127\n")
-    other = tmp_path / "python3.99"
-    other.symlink_to(sys.executable)
-    for file in (shim, other):
-        file.chmod(0o755)
+    shim.chmod(0o755)
+    (tmp_path / "python3.99").symlink_to(sys.executable)  # another's name
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     monkeypatch.setattr(tools, "PATH", "")
