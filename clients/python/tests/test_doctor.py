@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import kantor
-from conftest import BINARY
+from conftest import BINARY, STRICT
 from kantor import _doctor, _server
 from kantor.__main__ import main
 
@@ -61,7 +61,7 @@ def written(path: Path, content: bytes | str) -> Path:
 
 def test_nothing_is_wrong_here() -> None:
     out = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "kantor", "doctor", "--binary", BINARY],
+        [sys.executable, *STRICT, "-m", "kantor", "doctor", "--binary", BINARY],
         capture_output=True,
         text=True,
         check=False,

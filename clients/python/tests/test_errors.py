@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -149,6 +150,24 @@ def test_other_failures_are_not_tried_again(serve: Callable[[Answer], str]) -> N
     with pytest.raises(kantor.InternalError):
         evaluate(serve(answer))
     assert tries == 1
+
+
+def test_the_timeout_bounds_the_tries() -> None:
+    with pytest.raises((kantor.UnavailableError, kantor.DeadlineError)):
+        evaluate("unix:/nonexistent/kantor.sock", timeout=0.2)
+
+
+def test_a_connection_may_take_its_time(tmp_path: Path) -> None:
+    """One that has not come about in a moment is not given up for another, which would take as long."""
+    with socket.socket(socket.AF_UNIX) as listener:  # accepts, and says nothing
+        listener.bind(str(tmp_path / "s.sock"))
+        listener.listen()
+        listener.setblocking(False)
+        with pytest.raises(kantor.DeadlineError):
+            evaluate(f"unix:{tmp_path}/s.sock", timeout=1)
+        listener.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 def test_no_server_is_unavailable() -> None:

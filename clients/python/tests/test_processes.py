@@ -74,6 +74,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.needs("torch")
 @pytest.mark.parametrize(("how", "workers"), [("fork", 4), ("spawn", 1)])
 def test_workers_of_a_data_loader_compute_losses(tmp_path: Path, how: str, workers: int) -> None:
     script = tmp_path / "loader.py"

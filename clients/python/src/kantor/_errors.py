@@ -40,7 +40,7 @@ class InvalidArgumentError(KantorError, ValueError):
     def __init__(self, field: str, reason: str) -> None:
         self.field = field
         self.reason = reason
-        self.argument = _argument(field)
+        self.argument: str = _argument(field)
         super().__init__(f"{self.argument}: {reason}" if field else reason)
 
     def __reduce__(self) -> tuple[type[InvalidArgumentError], tuple[str, str]]:
@@ -86,7 +86,7 @@ class CallError(KantorError):
         self.message = message
         self.retry_after = retry_after
         self.tries = 1
-        self.seconds = 0.0
+        self.seconds: float = 0.0
         self.hint = ""
         super().__init__(code, message, retry_after)
 

@@ -12,9 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
+from kantor import _show
 
-@dataclass(frozen=True, eq=False)
-class Measure:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Measure(_show.Brief):
     """A weighted point cloud, or a batch of them. Wherever a measure is wanted, an array of points alone is one.
 
     Attributes:
@@ -30,8 +32,8 @@ class Measure:
     sizes: Any = None
 
 
-@dataclass(frozen=True, eq=False)
-class Gaussian:
+@dataclass(frozen=True, eq=False, repr=False)
+class Gaussian(_show.Brief):
     """One normal distribution per row, as an encoder gives them, or a batch of such rows.
 
     Attributes:
@@ -106,8 +108,8 @@ class UniformSphere(Prior):
     size: int | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class GaussianMixture(Prior):
+@dataclass(frozen=True, eq=False, repr=False)
+class GaussianMixture(_show.Brief, Prior):
     """A mixture of K Gaussians with diagonal covariance, sampled by the server.
 
     Attributes:
@@ -126,8 +128,8 @@ class GaussianMixture(Prior):
     size: int | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class ConeCriticState:
+@dataclass(frozen=True, eq=False, repr=False)
+class ConeCriticState(_show.Brief):
     """What a cone critic has learnt: two functions of J cones each, and the state of the optimiser that trains them.
 
     It comes back as the extra `state` of ConeCritic, and is passed on unchanged as an input of the next call. All of

@@ -87,8 +87,9 @@ class Stream:
         self._closed = False
         self._sessions = PerProcess(lambda: Session(transport, opening, patience), Session.finish)
         # Dropped without a close, the call still ends; for that nothing that it holds may hold the stream. At the exit
-        # of the process it ends by itself.
-        weakref.finalize(self, _finish, self._sessions).atexit = False
+        # of the process it must end before the server does: whoever looks for another one then, on Python 3.12, hangs
+        # in gRPC, which gets no thread any more.
+        weakref.finalize(self, _finish, self._sessions)
 
     def evaluate(
         self,

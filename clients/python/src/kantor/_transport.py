@@ -36,8 +36,10 @@ _OPTIONS = [
     # gRPC waits a second or more before it connects again, and refuses all calls until then; our own tries are closer
     # together than that.
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),
+    # Despite its name how long one connection may take to come about, which over a long way, with TLS or on a busy
+    # machine is more than any pause above.
+    ("grpc.min_reconnect_backoff_ms", 5000),
     # A channel made after a fork must not find the connection of the one made before.
     ("grpc.use_local_subchannel_pool", 1),
 ]
