@@ -9,8 +9,8 @@
     result.value, result.terms["sinkhorn"].interval, result.gradients["source.points"]
 
 `kantor.torch`, imported by itself, makes the same call differentiable, and `kantor.schedules` has numbers for it that
-change from step to step. Importing `kantor` imports nothing else until a
-name is used.
+change from step to step; `kantor.explain` looks at two clouds and advises. Importing `kantor` imports nothing else until
+a name is used.
 """
 
 from importlib import import_module
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kantor import schedules as schedules
+    from kantor._advice import Advice, Finding
     from kantor._client import Client
     from kantor._errors import (
         CallError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         UnavailableError,
         UnsupportedError,
     )
+    from kantor._explain import explain
     from kantor._inputs import (
         ConeCriticState,
         Gaussian,
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Advice",
     "Build",
     "Bures",
     "CallError",
@@ -82,6 +85,7 @@ __all__ = [
     "ConeCriticState",
     "DeadlineError",
     "Evaluation",
+    "Finding",
     "Gaussian",
     "GaussianKl",
     "GaussianMixture",
@@ -118,10 +122,11 @@ __all__ = [
     "UniformCube",
     "UniformSphere",
     "UnsupportedError",
+    "explain",
 ]
 
 # In the order of their cost: a name is looked for in modules that need nothing before one that needs grpc.
-_MODULES = ("_errors", "_inputs", "_objective", "_terms", "_results", "_stream", "_client")
+_MODULES = ("_errors", "_inputs", "_objective", "_terms", "_results", "_advice", "_stream", "_client", "_explain")
 
 if not TYPE_CHECKING:  # a type checker that saw it would accept any name
 
