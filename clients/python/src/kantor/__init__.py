@@ -9,14 +9,15 @@
     result.value, result.terms["sinkhorn"].interval, result.gradients["source.points"]
 
 `kantor.torch`, imported by itself, makes the same call differentiable, and `kantor.schedules` has numbers for it that
-change from step to step; `kantor.explain` looks at two clouds and advises. Importing `kantor` imports nothing else until
-a name is used.
+change from step to step; `kantor.explain` looks at two clouds and advises, `kantor.plot` draws. Importing `kantor`
+imports nothing else until a name is used.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kantor import plot as plot
     from kantor import schedules as schedules
     from kantor._advice import Advice, Finding
     from kantor._client import Client
@@ -131,8 +132,8 @@ _MODULES = ("_errors", "_inputs", "_objective", "_terms", "_results", "_advice",
 if not TYPE_CHECKING:  # a type checker that saw it would accept any name
 
     def __getattr__(name):
-        if name == "schedules":
-            return import_module("kantor.schedules")
+        if name in ("plot", "schedules"):
+            return import_module(f"kantor.{name}")
         if name in __all__:
             for module in _MODULES:
                 value = vars(import_module(f"kantor.{module}")).get(name)
