@@ -144,6 +144,10 @@ def test_no_difference_and_a_difference(client: kantor.Client, rng: np.random.Ge
     assert "no difference is seen with 128 points of each" in findings(same)["difference"]
     assert ": a difference is seen with 128 points of each" in findings(moved)["difference"]
     assert (same.numbers("difference")["seen"], moved.numbers("difference")["seen"]) == (0, 1)
+    for numbers in (same.numbers("difference"), moved.numbers("difference")):
+        # In it the halves' own self terms cancel; the default tolerance leaves values right to about 1e-4 of the cost.
+        assert numbers["excess"] == pytest.approx(numbers["value"] - numbers["floor"], abs=3e-4)
+        assert 0 < numbers["floor"] < 0.5
     # A shift by v adds ½|v|² - <v, mean difference> to transport across and nothing within: the excess is that more.
     excess = moved.numbers("difference")["excess"] - same.numbers("difference")["excess"]
     assert excess == pytest.approx(0.32 + 0.8 * float(np.mean(x[:, 0]) - np.mean(y[:, 0])), abs=1e-3)
