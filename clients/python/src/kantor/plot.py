@@ -152,7 +152,7 @@ def convergence(
         (one,) = result.terms.values()
         assert one.solve is not None
         bounds = (one.interval.lower, one.interval.upper) if one.interval else (np.nan, np.nan)
-        found[one.solve.iterations] = (one.value, *bounds, one.solve.marginal_error)
+        found[limit] = (one.value, *bounds, one.solve.marginal_error)
         if one.solve.converged:
             break
     iterations = sorted(found)
@@ -171,7 +171,7 @@ def convergence(
     )
     gap = (upper - lower) / np.maximum(np.abs(value), np.finfo(float).tiny)
     below.plot(iterations, gap, color=_canvas.GREEN, linewidth=1.2, marker="^", markersize=3, label="gap")
-    below.set(xlabel="iterations", ylabel="relative", yscale="log")
+    below.set(xlabel="iterations, at most", ylabel="relative", yscale="log")
     for ax in (above, below):
         ax.set_xscale("log", base=2)
         ax.xaxis.set_major_formatter("{x:g}")
