@@ -9,8 +9,8 @@
     result.value, result.terms["sinkhorn"].interval, result.gradients["source.points"]
 
 `kantor.torch`, imported by itself, makes the same call differentiable, and `kantor.schedules` has numbers for it that
-change from step to step. `kantor.aio` has the same client for asyncio. Importing `kantor` imports nothing else until a
-name is used.
+change from step to step. `kantor.aio` has the same client for asyncio. `kantor.explain` looks at two clouds and
+advises, `kantor.plot` draws. Importing `kantor` imports nothing else until a name is used.
 """
 
 from importlib import import_module
@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kantor import aio as aio
+    from kantor import plot as plot
     from kantor import schedules as schedules
+    from kantor._advice import Advice, Finding
     from kantor._client import Client
     from kantor._errors import (
         CallError,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
         UnavailableError,
         UnsupportedError,
     )
+    from kantor._explain import explain
     from kantor._inputs import (
         ConeCriticState,
         Gaussian,
@@ -74,6 +77,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Advice",
     "Build",
     "Bures",
     "CallError",
@@ -84,6 +88,7 @@ __all__ = [
     "ConeCriticState",
     "DeadlineError",
     "Evaluation",
+    "Finding",
     "Gaussian",
     "GaussianKl",
     "GaussianMixture",
@@ -121,15 +126,16 @@ __all__ = [
     "UniformCube",
     "UniformSphere",
     "UnsupportedError",
+    "explain",
 ]
 
 # In the order of their cost: a name is looked for in modules that need nothing before one that needs grpc.
-_MODULES = ("_errors", "_inputs", "_objective", "_terms", "_results", "_stream", "_client")
+_MODULES = ("_errors", "_inputs", "_objective", "_terms", "_results", "_advice", "_stream", "_client", "_explain")
 
 if not TYPE_CHECKING:  # a type checker that saw it would accept any name
 
     def __getattr__(name):
-        if name in ("aio", "schedules"):
+        if name in ("aio", "plot", "schedules"):
             return import_module(f"kantor.{name}")
         if name in __all__:
             for module in _MODULES:
