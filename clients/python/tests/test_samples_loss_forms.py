@@ -73,7 +73,32 @@ def test_labels_and_the_multiscale_backend_change_no_number(client: kantor.Clien
     f, g = loss(labels, a, x, others, b, y)
     assert (f.shape, g.shape) == (a.shape, b.shape)
     loss.backend = "multiscale"
+    loss.verbose, loss.truncate, loss.cluster_scale = True, 1.0, 0.1
     assert torch.equal(loss(a, x, b, y)[0], f)
+    # GeomLoss's multiscale algorithm has no axis for a single problem, whether or not the clouds have one.
+    assert torch.equal(loss(a[None], x[None], b[None], y[None])[0], f)
+    several = [torch.stack([t, t]) for t in (a, x, b, y)]
+    assert torch.equal(loss(*several)[0], torch.stack([f, f]))
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "arguments", "shape"),
+    [
+        (10_001, 3, {}, (10_001,)),
+        (10_000, 3, {}, (1, 10_000)),
+        (10_001, 4, {}, (1, 10_001)),
+        (10_001, 3, {"p": 1}, (1, 10_001)),
+        (10_001, 3, {"backend": "online"}, (1, 10_001)),
+    ],
+)
+def test_potentials_of_large_clouds_have_the_shape_of_the_algorithm_that_geomloss_takes(
+    client: kantor.Client, monkeypatch: pytest.MonkeyPatch, n: int, d: int, arguments: dict[str, Any], shape: Any
+) -> None:
+    """Above 10,000² pairs "auto" is "multiscale" in low dimensions. The numbers are not computed here."""
+    loss = kantor.torch.SamplesLoss(**arguments, potentials=True, client=client)
+    zeros = {"source.weights": np.zeros(n), "target.weights": np.zeros(10_000)}
+    monkeypatch.setattr(loss, "_solve", lambda *_: (0.0, zeros))
+    assert loss(torch.zeros(n, d), torch.zeros(10_000, d))[0].shape == shape
 
 
 @pytest.mark.parametrize(
