@@ -12,21 +12,23 @@ import torch
 import kantor
 import kantor.torch
 
+WORLD = 4
 
-def test_two_ranks_are_one_process(client: kantor.Client, tmp_path: Path) -> None:
-    """Two, because a gradient times two is exact."""
+
+def test_four_ranks_are_one_process(client: kantor.Client, tmp_path: Path) -> None:
+    """Four, because a gradient times four is exact."""
     arguments = [client.address, f"file://{tmp_path}/store"]
     program = [sys.executable, "-W", "error", str(Path(__file__).with_name("ranks.py"))]
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
     ranks = [
         subprocess.Popen(
-            [*program, *arguments, str(rank), "2"],
+            [*program, *arguments, str(rank), str(WORLD)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             env=environment,
         )
-        for rank in range(2)
+        for rank in range(WORLD)
     ]
     try:
         outputs = [rank.communicate(timeout=240)[0] for rank in ranks]
@@ -34,7 +36,7 @@ def test_two_ranks_are_one_process(client: kantor.Client, tmp_path: Path) -> Non
         for rank in ranks:
             rank.kill()
             rank.wait()
-    assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(outputs)
+    assert [rank.returncode for rank in ranks] == [0] * WORLD, "\n".join(outputs)
 
 
 def test_without_other_ranks_nothing_changes(client: kantor.Client) -> None:
