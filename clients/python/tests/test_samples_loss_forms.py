@@ -169,6 +169,12 @@ def test_a_large_marginal_error_is_warned_of_once(client: kantor.Client) -> None
         solve = loss.report.terms["sinkhorn"].solve
         assert solve is not None
         assert solve.marginal_error > 0.1
+    # Another p, scaling or debias is another case, each warned of once.
+    for other in ({"p": 1}, {"scaling": 0.44}, {"debias": False}):
+        case = kantor.torch.SamplesLoss(**{"blur": 0.02, "scaling": 0.45, **other}, client=client)
+        with pytest.warns(kantor.torch.AccuracyWarning):
+            case(x, y)
+        case(x, y)
     # filterwarnings=error makes this one fail if it warned.
     kantor.torch.SamplesLoss(blur=1.5, scaling=0.46, client=client)(x, y)
     kantor.torch.SamplesLoss(blur=0.1, scaling=0.46, tolerance=1e-2, client=client)(x, y)

@@ -46,8 +46,8 @@ class SamplesLoss(torch.nn.Module):
 
     Of "sinkhorn" it takes GeomLoss's schedule step for step: value, potentials and the gradients in points and weights
     are GeomLoss's up to rounding. What the schedule misses is measured, `report` has it, and where it is large an
-    AccuracyWarning says so once. With `tolerance` the same loss is solved until its marginals are that exact, with an
-    interval that contains the exact value. Other than in GeomLoss:
+    AccuracyWarning says so, once in a process for the same p, scaling and debias. With `tolerance` the same loss is
+    solved until its marginals are that exact, with an interval that contains the exact value. Other than in GeomLoss:
 
     - With `reach` the value is GeomLoss's and the gradient that of the loss: GeomLoss's own is too small by
       (ρ+ε/2)/(ρ+ε). `report` says so by the warning GRADIENT_DIFFERS.
