@@ -141,8 +141,12 @@ def test_a_second_derivative_is_refused(client: kantor.Client) -> None:
         torch.autograd.grad(gradient.square().sum(), x)
 
 
-def test_what_the_server_refuses_is_refused_by_name(client: kantor.Client) -> None:
+def test_what_is_wrong_is_refused_by_name(client: kantor.Client) -> None:
     a, x, b, y = clouds()
     compiled: Any = torch.compile(kantor.torch.SamplesLoss(client=client), fullgraph=True, backend="eager")
     with pytest.raises(kantor.InvalidArgumentError, match=r"^terms\[0\]\.target: .* mass"):
         compiled(2 * a, x, b, y)
+    # What is seen before a call torch hides where it may not go on without a graph.
+    compiled = torch.compile(kantor.torch.SamplesLoss(client=client), backend="eager")
+    with pytest.raises(kantor.InvalidArgumentError, match=r"^y: has the shape \(6, 1\) beside x"):
+        compiled(x, y[:, :1])
