@@ -1,13 +1,19 @@
-"""One rank of test_torch_ranks.py: python ranks.py ADDRESS INIT RANK WORLD. It prints what went wrong, and fails."""
+"""The ranks of test_torch_ranks.py: python ranks.py ADDRESS INIT WORLD. It prints what went wrong, and fails.
+
+They are forks of one process, which has imported for them.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import multiprocessing
 import sys
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # DistributedDataParallel does, for seconds
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
@@ -141,7 +147,7 @@ def refusals(client: kantor.Client, rank: int) -> None:
     assert loss(q=kantor.Gaussian(zeros, zeros)).item() == 0
 
 
-def main(address: str, init: str, rank: int, world: int) -> None:
+def rank_of(address: str, init: str, rank: int, world: int) -> None:
     dist.init_process_group("gloo", init_method=init, rank=rank, world_size=world)
     with kantor.Client(address, timeout=60) as client:
         bit_for_bit(client, rank, world)
@@ -151,5 +157,20 @@ def main(address: str, init: str, rank: int, world: int) -> None:
     dist.destroy_process_group()
 
 
+def main(address: str, init: str, world: int) -> int:
+    fork = multiprocessing.get_context("fork")
+    ranks = [fork.Process(target=rank_of, args=(address, init, rank, world)) for rank in range(world)]
+    for process in ranks:
+        process.start()
+    left = list(ranks)
+    while left:
+        wait([process.sentinel for process in left])
+        left = [process for process in left if process.is_alive()]
+        if any(process.exitcode for process in ranks):  # the others wait for it
+            for process in left:
+                process.terminate()
+    return sum(process.exitcode != 0 for process in ranks)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

@@ -170,7 +170,8 @@ def test_a_large_marginal_error_is_warned_of_once(client: kantor.Client) -> None
         assert solve is not None
         assert solve.marginal_error > 0.1
     # Another p, scaling or debias is another case, each warned of once.
-    for other in ({"p": 1}, {"scaling": 0.44}, {"debias": False}):
+    others: list[dict[str, Any]] = [{"p": 1}, {"scaling": 0.44}, {"debias": False}]
+    for other in others:
         case = kantor.torch.SamplesLoss(**{"blur": 0.02, "scaling": 0.45, **other}, client=client)
         with pytest.warns(kantor.torch.AccuracyWarning):
             case(x, y)

@@ -53,12 +53,12 @@ class Encoder(pytorch_lightning.LightningModule):
 
 def fit(model: Encoder, epochs: int, path: Path | None = None, **arguments: Any) -> pytorch_lightning.Trainer:
     """Trains until so many epochs are over, of the same batches each, with a validation between and after them."""
-    rows = torch.randn(BATCHES * 16, 3, generator=torch.Generator().manual_seed(1))
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    rows: Any = torch.randn(BATCHES * 16, 3, generator=torch.Generator().manual_seed(1))
+    quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = pytorch_lightning.Trainer(
         accelerator="cpu", max_epochs=epochs, enable_checkpointing=False, **quiet, **arguments
     )
-    loader = torch.utils.data.DataLoader(rows, 16)
+    loader: Any = torch.utils.data.DataLoader(rows, 16)
     trainer.fit(model, loader, loader, ckpt_path=path, weights_only=None if path is None else True)
     model.criterion.close()
     return trainer
@@ -90,7 +90,8 @@ def test_mixed_precision(client: kantor.Client) -> None:
     model, plain = Encoder(client), Encoder(client)
     formats: list[torch.dtype] = []
     gradients: list[torch.dtype] = []
-    model.encoder.weight.register_hook(lambda gradient: gradients.append(gradient.dtype))
+    weight: Any = model.encoder.weight
+    weight.register_hook(lambda gradient: gradients.append(gradient.dtype))
     model.encoder.register_forward_hook(lambda *given: formats.append(given[2].dtype))
     fit(model, 1, precision="bf16-mixed")
     fit(plain, 1)
