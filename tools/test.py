@@ -53,7 +53,7 @@ CHECKS: dict[str, tuple[Path, list[str]]] = {
         ],
     ),
     "mypy": (PYTHON_CLIENT, [sys.executable, "-m", "mypy"]),
-    "mypy example": (PYTHON_CLIENT, [sys.executable, "-m", "mypy", "../../examples/vae"]),
+    "mypy example": (PYTHON_CLIENT, [sys.executable, "-m", "mypy", "../../examples/vae", "../../examples/ranks"]),
     # Each once, so that they keep running; what they print is of use to no one.
     "go benchmarks": (
         ROOT,
