@@ -59,7 +59,7 @@ CHECKS: dict[str, tuple[Path, list[str]]] = {
     ),
     "mypy": (PYTHON_CLIENT, [sys.executable, "-m", "mypy"]),
     "pyright": (PYTHON_CLIENT, [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable]),
-    "mypy example": (PYTHON_CLIENT, [sys.executable, "-m", "mypy", "../../examples/vae"]),
+    "mypy example": (PYTHON_CLIENT, [sys.executable, "-m", "mypy", "../../examples/vae", "../../examples/ranks"]),
     # Each once, so that they keep running; what they print is of use to no one.
     "go benchmarks": (
         ROOT,
