@@ -150,5 +150,8 @@ class ConeCriticState:
     step: int
 
 
+# What a Measure and a Gaussian can have gradients in.
+DIFFERENTIABLE = ("points", "weights", "mean", "log_variance", "covariance")
+
 # What may be passed as an input: one of the above, or points. Any, because every array library has a type of its own.
 Input: TypeAlias = Any
