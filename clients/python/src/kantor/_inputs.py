@@ -1,7 +1,7 @@
 """What a loss takes: the arguments of an evaluation.
 
-Arrays are numpy's, or anything that `numpy.asarray` turns into float32 or float64; for `kantor.torch` they are tensors.
-They are never changed.
+Arrays are numpy's, or anything that `numpy.asarray` turns into float32 or float64; for `kantor.torch` they are tensors,
+for `kantor.jax` its arrays. They are never changed.
 
 With one more axis in front, [B, N, D], they are a batch: B problems that are computed each as if it were alone, in one
 call. All batches of a call have the same B; an input without that axis is shared by all problems of a term.
