@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -287,10 +288,9 @@ def test_threads_share_a_loss(client: kantor.Client, rng: np.random.Generator) -
     assert set(loss._streams) == {("source.points",)}
 
 
-ALONE = f"""
+PRELUDE = f"""
 import os
-os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})  # jax then has one thread for each device
 import jax, jax.numpy as jnp, numpy as np
 import kantor, kantor.jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -298,18 +298,22 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 client = kantor.Client(binary={str(BINARY)!r}, timeout=60)
 loss = kantor.jax.Loss(kantor.Sliced(directions=2), client)
 x = jnp.asarray(np.random.default_rng(1).normal(size=(2048, 64)), jnp.float32)
+"""
 
-# Large arrays, on one processor: where the function called back waits for jax it waits for itself.
+LARGE = """
 @jax.jit
 def train(x, target):
     def step(x, seed):
-        gradient = jax.grad(lambda x: loss(source=x * jnp.ones(64), target=target @ jnp.eye(64), seed=seed))(x)
+        gradient = jax.grad(lambda x: loss(source=x @ jnp.eye(64), target=target + seed, seed=seed))(x)
         return x - 100 * gradient, None
-    return jax.lax.scan(step, x, jnp.arange(5))[0]
+    return jax.lax.scan(step, x, jnp.arange(10))[0]
 
-print(bool(jnp.isfinite(train(x, 2 * x)).all()))
+for _ in range(20):  # without a wait between them
+    x = train(x, x + 1)
+print(bool(jnp.isfinite(x).all()))
+"""
 
-# Two devices: one problem of a sharded array under jit; under shard_map each device's own.
+DEVICES = """
 mesh = Mesh(np.array(jax.devices()), ("rank",))
 sharded = jax.device_put(x[:64], NamedSharding(mesh, PartitionSpec("rank")))
 value = lambda x: loss(source=x, target=x + 1, seed=3)
@@ -318,10 +322,22 @@ specs = dict(mesh=mesh, in_specs=PartitionSpec("rank"), out_specs=PartitionSpec(
 each = jax.shard_map(lambda x: value(x)[None], **specs)
 got = jax.jit(each)(sharded)
 print([float(v) for v in got] == [float(value(x[:32])), float(value(x[32:64]))])
-client.close()
 """
 
 
-def test_large_arrays_on_one_processor_and_several_devices() -> None:
-    out = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=60, check=False)
-    assert out.stdout.split() == ["True"] * 3, out.stderr
+def alone(code: str, devices: int) -> list[str]:
+    """Runs a script in a process of its own and returns the words that it printed; a hang is a failure."""
+    environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    command = [sys.executable, "-c", PRELUDE + code + "client.close()"]
+    out = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert out.returncode == 0, out.stderr
+    return out.stdout.split()
+
+
+def test_large_arrays_on_one_processor_do_not_hang() -> None:
+    """A function called back may not wait for jax's threads: there is one, and that is in the function."""
+    assert alone(LARGE, devices=1) == ["True"]
+
+
+def test_a_sharded_array_is_one_problem_and_each_device_of_shard_map_has_its_own() -> None:
+    assert alone(DEVICES, devices=2) == ["True", "True"]

@@ -15,6 +15,7 @@ from kantor._errors import InvalidArgumentError, refusal_of_a_second_derivative
 from kantor._inputs import DIFFERENTIABLE, Gaussian, Input, Measure
 from kantor._objective import name_of
 from kantor.jax import _trees
+from kantor.jax._callback import call_back
 from kantor.jax._report import Report
 from kantor.jax._solve import Leaf, Solve
 
@@ -55,8 +56,8 @@ def _evaluate(solve: Solve, *arrays: Any) -> Any:
     """Returns the value, the report, and the gradients that are wanted."""
     solve.loss._stream(solve.gradients)  # the objective is refused here, where jax leaves an error what it is
     if any(isinstance(array, jax.core.Tracer) for array in arrays):
-        return jax.pure_callback(solve, solve.results(), *arrays, vmap_method="expand_dims")
-    return jax.tree_util.tree_map(jnp.asarray, solve(*arrays))
+        return call_back(solve, (), arrays)
+    return jax.tree_util.tree_map(jnp.asarray, solve([np.asarray(array) for array in arrays]))
 
 
 def _forward(solve: Solve, *primals: Any) -> Any:

@@ -1,6 +1,6 @@
 """What is called back from compiled functions: a computation by the server, in numpy.
 
-Nothing here may compute with jax: a function that is called back while jax's threads are busy would wait for itself.
+Nothing here may compute with jax: what is called back while jax's threads are busy would wait for itself.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ class Solve:
             tuple(jax.ShapeDtypeStruct(self.leaves[i].shape, self.leaves[i].wire) for i in self.wanted),
         )
 
-    def __call__(self, *arrays: Any) -> Any:
+    def __call__(self, arrays: Sequence[Any]) -> Any:
         """Computes; under vmap the arrays have more axes in front, of length 1 where they are not mapped."""
-        given = [np.asarray(a).astype(leaf.wire, copy=False) for a, leaf in zip(arrays, self.leaves, strict=True)]
+        given = [a.astype(leaf.wire, copy=False) for a, leaf in zip(arrays, self.leaves, strict=True)]
         leads = [a.shape[: a.ndim - len(leaf.shape)] for a, leaf in zip(given, self.leaves, strict=True)]
         lead = np.broadcast_shapes(*leads)
         mapped = [math.prod(own) != 1 for own in leads]
