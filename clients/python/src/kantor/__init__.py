@@ -8,9 +8,9 @@
         result = client.evaluate(kantor.Sinkhorn(blur=0.5), source=x, target=y, gradients=["source.points"])
     result.value, result.terms["sinkhorn"].interval, result.gradients["source.points"]
 
-`kantor.torch`, imported by itself, makes the same call differentiable, and `kantor.schedules` has numbers for it that
-change from step to step. `kantor.aio` has the same client for asyncio. `kantor.explain` looks at two clouds and
-advises, `kantor.plot` draws. Importing `kantor` imports nothing else until a name is used.
+`kantor.torch` and `kantor.jax`, imported by themselves, make the same call differentiable, and `kantor.schedules` has
+numbers for it that change from step to step. `kantor.aio` has the same client for asyncio. `kantor.explain` looks at
+two clouds and advises, `kantor.plot` draws. Importing `kantor` imports nothing else until a name is used.
 """
 
 from importlib import import_module

@@ -153,6 +153,11 @@ class InternalError(CallError):
     """
 
 
+def refusal_of_a_second_derivative(hint: str = "") -> RuntimeError:
+    """Returns what the front ends of frameworks raise that differentiate; the hint says what to do instead."""
+    return RuntimeError(f"kantor's losses can be differentiated once, and this asks for a second derivative{hint}")
+
+
 def _argument(field: str) -> str:
     """Says a path in the request in the words of the Python call."""
     field = re.sub(r"^(open\.|batch\.)?(objective\.)?", "", field)

@@ -1,7 +1,7 @@
 """What a loss takes: the arguments of an evaluation.
 
-Arrays are numpy's, or anything that `numpy.asarray` turns into float32 or float64; for `kantor.torch` they are tensors.
-They are never changed.
+Arrays are numpy's, or anything that `numpy.asarray` turns into float32 or float64; for `kantor.torch` they are tensors,
+for `kantor.jax` its arrays. They are never changed.
 
 With one more axis in front, [B, N, D], they are a batch: B problems that are computed each as if it were alone, in one
 call. All batches of a call have the same B; an input without that axis is shared by all problems of a term.
@@ -151,6 +151,9 @@ class ConeCriticState(_show.Brief):
     averages: Any
     step: int
 
+
+# What a Measure and a Gaussian can have gradients in.
+DIFFERENTIABLE = ("points", "weights", "mean", "log_variance", "covariance")
 
 # What may be passed as an input: one of the above, or points. Any, because every array library has a type of its own.
 Input: TypeAlias = Any

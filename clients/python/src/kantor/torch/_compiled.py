@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from kantor import _inputs
-from kantor._errors import InvalidArgumentError
-from kantor._inputs import Input
-from kantor.torch._tensors import DIFFERENTIABLE, WIRE, widest, with_arrays
-from kantor.torch._value import refusal_of_a_second_derivative, scaled
+from kantor._errors import InvalidArgumentError, refusal_of_a_second_derivative
+from kantor._inputs import DIFFERENTIABLE, Input
+from kantor.torch._tensors import WIRE, widest, with_arrays
+from kantor.torch._value import scaled
 
 if TYPE_CHECKING:
     from kantor.torch._loss import Loss

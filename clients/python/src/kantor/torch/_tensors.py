@@ -9,10 +9,7 @@ from typing import Any
 import torch
 
 from kantor._errors import InvalidArgumentError
-from kantor._inputs import ConeCriticState, Gaussian, Input, Measure, Prior
-
-# What an input can have gradients in.
-DIFFERENTIABLE = ("points", "weights", "mean", "log_variance", "covariance")
+from kantor._inputs import DIFFERENTIABLE, ConeCriticState, Gaussian, Input, Measure, Prior
 
 _LEARNT = (Measure, Gaussian)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from kantor._errors import refusal_of_a_second_derivative
 from kantor.torch._tensors import widest
 
 
@@ -74,8 +75,3 @@ class _Once(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         raise refusal_of_a_second_derivative()
-
-
-def refusal_of_a_second_derivative() -> RuntimeError:
-    """Returns what to raise."""
-    return RuntimeError("kantor's losses can be differentiated once, and this asks for a second derivative")
