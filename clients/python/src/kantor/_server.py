@@ -203,15 +203,18 @@ class Server:
             process = self._process
         if process.stdin is not None:
             process.stdin.close()
-        for end in (process.terminate, process.kill):
-            try:
-                process.wait(_STOP_SECONDS)
-                break
-            except subprocess.TimeoutExpired:
-                end()
-        process.wait()
-        self._watcher.join(_STOP_SECONDS)
-        self._remove_directory()
+        try:
+            for end in (process.terminate, process.kill):
+                try:
+                    process.wait(_STOP_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    end()
+        finally:  # an interrupt asks for the end now
+            process.kill()
+            process.wait()
+            self._watcher.join(_STOP_SECONDS)
+            self._remove_directory()
 
     def let_go(self) -> None:
         """Closes a forked child's end of the pipe, so that the server ends with the process that started it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
@@ -230,5 +231,5 @@ class Underway:
 
 def is_local(address: str) -> bool:
     """Whether an address is of this machine, where a proxy named in the environment can only break it."""
-    host = address.removeprefix("dns:").lstrip("/")
+    host = re.sub("^(dns|ipv4|ipv6):/*", "", address.lower())
     return host.startswith(("unix:", "localhost:", "127.", "[::1]"))
