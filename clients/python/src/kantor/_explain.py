@@ -124,7 +124,7 @@ def _partners(pair: Pair, result: TermResult) -> float:
     assert solve is not None
     target, weights = pair.y, pair.weights["target"]
     rows = pair.x[:: max(1, len(pair.x) // 256)]
-    logits = (np.asarray(potentials.target) - half_squared(rows, target)) / solve.epsilon  # type: ignore[union-attr]
+    logits = (np.asarray(potentials.target) - half_squared(rows, target)) / solve.epsilon
     plan = weights * np.exp(logits - logits.max(axis=1, keepdims=True))
     plan /= plan.sum(axis=1, keepdims=True)
     entropies = -np.sum(plan * np.log(np.where(plan > 0, plan, 1)), axis=1)

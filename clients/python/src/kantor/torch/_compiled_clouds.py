@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from kantor._errors import refusal_of_a_second_derivative
 from kantor.torch._clouds import Clouds
 from kantor.torch._tensors import WIRE, widest
-from kantor.torch._value import refusal_of_a_second_derivative, scaled
+from kantor.torch._value import scaled
 
 if TYPE_CHECKING:
     from kantor.torch._samples_loss import SamplesLoss
