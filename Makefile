@@ -10,7 +10,7 @@ CLIENT := clients/python
 VAE := examples/vae
 
 .DEFAULT_GOAL := help
-.PHONY: help build wheels example test test-system lint bench bench-full bench-report generate checkgenerate baseline lock clean needs needs-test
+.PHONY: help build wheels example test test-pythons test-system lint bench bench-full bench-report generate checkgenerate baseline lock clean needs needs-test
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,10 +33,13 @@ example: build $(VAE)/.venv/base.stamp ## Train the VAE of examples/vae with KL 
 test: needs-test build .venv/dev.stamp ## Run every test and check, about ten minutes the first time
 	@.venv/bin/python tools/test.py
 
+test-pythons: needs build .venv/protoc.stamp ## Run the Python client's tests on Python 3.10 to 3.13, each with the oldest and the newest packages
+	@.venv/bin/python tools/test.py --pythons
+
 test-system: needs ## Run the Go tests as an arm64 machine does, emulated by qemu-user, about three minutes
 	@tools/arm64.sh
 
-lint: needs-test build .venv/dev.stamp ## Run the checks only: vet, staticcheck, buf, ruff, mypy, benchmarks once
+lint: needs-test build .venv/dev.stamp ## Run the checks only: vet, staticcheck, buf, ruff, mypy, pyright, benchmarks once
 	@.venv/bin/python tools/test.py --checks
 
 bench: build bench/.venv/base.stamp ## Measure against other libraries into docs/performance.md, at most half an hour after installation

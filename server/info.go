@@ -58,6 +58,7 @@ func (i infoService) GetServerInfo(_ context.Context, req *kantorv1.GetServerInf
 			Window:       int32(i.server.config.Window),
 			Problems:     losses.MaxProblems,
 		},
-		Losses: lossNames(),
+		Losses:  lossNames(),
+		Threads: int32(losses.Processors()),
 	}, nil
 }

@@ -1,15 +1,17 @@
 """Runs every test and check of the project and ends with a summary.
 
-    python tools/test.py [--checks]
+    python tools/test.py [--checks | --pythons]
 
-With --checks it leaves the tests out. Needs what `make test` installs before; the standard library is enough for the
-script itself.
+With --checks it leaves the tests out; with --pythons it runs the client's tests alone, all that need no other package,
+on every Python that it is for. Needs what `make test` installs before; the standard library is enough for the script
+itself.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,11 +19,14 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-PYTHON_CLIENT = ROOT / "clients" / "python"
+import pythons
+from pythons import CLIENT as PYTHON_CLIENT
+from pythons import ROOT
+
 BUF = ["go", "tool", "-modfile=tools/buf/go.mod", "buf"]
 
 # Checks by name: the folder they run in and what runs.
@@ -53,7 +58,8 @@ CHECKS: dict[str, tuple[Path, list[str]]] = {
         ],
     ),
     "mypy": (PYTHON_CLIENT, [sys.executable, "-m", "mypy"]),
-    "mypy example": (PYTHON_CLIENT, [sys.executable, "-m", "mypy", "../../examples/vae"]),
+    "pyright": (PYTHON_CLIENT, [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable]),
+    "mypy example": (PYTHON_CLIENT, [sys.executable, "-m", "mypy", "../../examples/vae", "../../examples/ranks"]),
     # Each once, so that they keep running; what they print is of use to no one.
     "go benchmarks": (
         ROOT,
@@ -89,13 +95,28 @@ class Suite:
 def main() -> int:
     """Runs the suites and returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--checks", action="store_true", help="the checks only")
-    only_checks = parser.parse_args().checks
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--checks", action="store_true", help="the checks only")
+    only.add_argument("--pythons", action="store_true", help="the Python client only, on every Python")
+    options = parser.parse_args()
+    if options.pythons:
+        return run_every_python()
     suites = [timed(run_check, name) for name in CHECKS]
-    if not only_checks:
+    closing: list[str] = []
+    if not options.checks:
         suites += [timed(run_go, name) for name in GO_TESTS]
         suites.append(timed(run_pytest, "pytest"))
-    return summarise(suites)
+        bases = pythons.find()
+        oldest = {pythons.OWN, pythons.SUPPORTED[0]}
+        chosen = [pythons.Environment(version, "oldest" if version in oldest else "newest") for version in bases]
+        # Not what would only repeat itself: the wheel, the benchmarks.
+        suites += run_pythons(bases, chosen, "-m", "not once")
+        closing = [
+            f"{pythons.OWN} newest: {pythons.described(sys.executable)}",
+            *described(chosen),
+            *pythons.absent(bases),
+        ]
+    return summarise(suites, closing)
 
 
 def timed(run: Callable[[Suite], None], name: str) -> Suite:
@@ -174,22 +195,71 @@ def run_pytest(suite: Suite) -> None:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}"]
-        status = subprocess.run(command, cwd=PYTHON_CLIENT, check=False).returncode
-        cases = ElementTree.parse(report).iter("testcase") if report.exists() else ()
-        for case in cases:
-            skip = case.find("skipped")
-            if skip is not None:
-                suite.skipped.append(f"{case.get('classname')}.{case.get('name')}: {skip.get('message')}")
-            elif case.find("failure") is not None or case.find("error") is not None:
-                suite.failed += 1
-            else:
-                suite.passed += 1
+        count_cases(suite, report, subprocess.run(command, cwd=PYTHON_CLIENT, check=False).returncode)
+
+
+def count_cases(suite: Suite, report: Path, status: int) -> None:
+    """Reads what pytest reports of its tests."""
+    for case in ElementTree.parse(report).iter("testcase") if report.exists() else ():
+        skip = case.find("skipped")
+        if skip is not None:
+            suite.skipped.append(f"{case.get('classname')}.{case.get('name')}: {skip.get('message')}")
+        elif case.find("failure") is not None or case.find("error") is not None:
+            suite.failed += 1
+        else:
+            suite.passed += 1
     if status != 0 and not suite.failed:
         suite.failed = 1
 
 
-def summarise(suites: list[Suite]) -> int:
-    """Prints the table, the skips and the closing line."""
+def run_every_python() -> int:
+    """Runs the client's tests on each Python with the oldest and the newest packages; a missing Python is a failure."""
+    bases = pythons.find()
+    chosen = [pythons.Environment(version, packages) for version in bases for packages in ("oldest", "newest")]
+    status = summarise(run_pythons(bases, chosen), [*described(chosen), *pythons.absent(bases)])
+    return 1 if pythons.absent(bases) else status
+
+
+def run_pythons(bases: dict[str, str], chosen: list[pythons.Environment], *flags: str) -> list[Suite]:
+    """Runs the tests that need the client's own packages alone in each environment, as many at once as processors."""
+    for environment in chosen:
+        environment.make(bases[environment.version])
+    pythons.install(sys.executable, ROOT / "out" / "hatchling", "hatchling>=1.26")  # that they do not make it at once
+
+    def run(environment: pythons.Environment) -> Suite:
+        return timed(lambda suite: run_core(suite, environment, *flags), environment.name)
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
+        return list(pool.map(run, chosen))
+
+
+def run_core(suite: Suite, environment: pythons.Environment, *flags: str) -> None:
+    """Runs the tests that need the client's own packages alone; what pytest printed is shown where they fail."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [str(environment.python), "-m", "pytest", "-q", "--core", "-p", "no:cacheprovider"]
+        out = subprocess.run(
+            [*command, f"--junitxml={report}", *flags],
+            cwd=PYTHON_CLIENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        count_cases(suite, report, out.returncode)
+    last = out.stdout.rstrip().rpartition("\n")[2]
+    print(
+        f"=== {environment.name}: {last}" if out.returncode == 0 else f"{out.stdout}=== {environment.name}", flush=True
+    )
+
+
+def described(chosen: list[pythons.Environment]) -> list[str]:
+    """What each environment has."""
+    return [f"{environment.name}: {pythons.described(environment.python)}" for environment in chosen]
+
+
+def summarise(suites: list[Suite], closing: list[str]) -> int:
+    """Prints the table, the skips, what else is to be said and the closing line."""
     print(f"\n{'suite':16}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
     for suite in suites:
         counts = f"{suite.passed:8}{suite.failed:8}{len(suite.skipped):9}"
@@ -197,6 +267,7 @@ def summarise(suites: list[Suite]) -> int:
     for suite in suites:
         for skip in suite.skipped:
             print(f"skipped: {suite.name}: {skip}")
+    print("".join(f"{line}\n" for line in closing), end="")
     passed, failed = sum(s.passed for s in suites), sum(s.failed for s in suites)
     total_skipped = sum(len(s.skipped) for s in suites)
     print(f"{passed} passed, {failed} failed" + (f", {total_skipped} skipped" if total_skipped else ""))

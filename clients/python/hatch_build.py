@@ -1,5 +1,6 @@
-"""Puts the server's binary into the wheel: hatchling runs this when it builds one, for `pip install` and `make wheels`.
+"""Puts the server's binary, and the licences of what is linked into it, into the wheel.
 
+Hatchling runs this when it builds one, for `pip install` and `make wheels`.
 An editable installation gets none: it uses bin/kantor of its checkout.
 """
 
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +29,13 @@ _PLATFORMS = {
 }
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
+# What asks to be passed on with a module, files or folders of them.
+_LICENCE = re.compile("licen[cs]e|copying|copyright|notice|patents|third[_-]party", re.IGNORECASE)
+# Of each package that is linked, its module and where that is; those of Go's own library have none.
+_MODULE = (
+    "{{if .Standard}}go\t{{.Root}}{{else}}{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Dir}}{{end}}{{end}}{{end}}"
+)
+
 _GO_WANTED = "Go 1.26 or newer on PATH (https://go.dev/dl)"
 
 
@@ -34,7 +43,7 @@ class ServerHook(BuildHookInterface):  # type: ignore[misc] # hatchling is there
     """Builds the Go binary, and says in words what keeps it from that."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Adds the binary and the tag to a wheel; refuses a source distribution."""
+        """Adds the binary, its licences and the tag to a wheel; refuses a source distribution."""
         if self.target_name == "sdist":
             self.app.abort(
                 "kantor has no source distribution: the server that goes into the wheel is built from the Go code of "
@@ -44,18 +53,26 @@ class ServerHook(BuildHookInterface):  # type: ignore[misc] # hatchling is there
             return
         system, architecture = self._target()
         self._directory = tempfile.mkdtemp(prefix="kantor-wheel-")
-        binary = Path(self._directory, "kantor")
+        binary, licences = Path(self._directory, "kantor"), Path(self._directory, "licenses")
+        root = Path(self.root).parents[1]
+        # The oldest processors of each architecture, whatever the environment says: faster kernels are chosen at start.
+        target = {"GOOS": system, "GOARCH": architecture, "CGO_ENABLED": "0", "GOAMD64": "v1", "GOARM64": "v8.0"}
         try:
-            self._build(system, architecture, binary)
+            self._check(root)
+            flags = ["-trimpath", "-buildvcs=false", f"-ldflags=-s -w -X main.version={self._version(root)}"]
+            self._go(root, target, "build", *flags, "-o", str(binary), "./cmd/kantor")
+            self._copy_licences(self._go(root, target, "list", "-deps", "-f", _MODULE, "./cmd/kantor"), licences)
         except BaseException:  # an abort is an exit
             self.finalize(version, build_data, "")
             raise
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{_PLATFORMS[system, architecture]}"
         build_data["force_include"][str(binary)] = "kantor/_bin/kantor"
+        information = f"{self.metadata.name}-{self.metadata.version}.dist-info"
+        build_data["force_include"][str(licences)] = f"{information}/licenses/linked"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        """Removes the binary, which the wheel has a copy of."""
+        """Removes what the wheel has a copy of."""
         if version != "editable":
             shutil.rmtree(self._directory)
 
@@ -72,8 +89,8 @@ class ServerHook(BuildHookInterface):  # type: ignore[misc] # hatchling is there
             )
         return system, architecture
 
-    def _build(self, system: str, architecture: str, binary: Path) -> None:
-        root = Path(self.root).parents[1]
+    def _check(self, root: Path) -> None:
+        """Refuses what has no Go that could build the server."""
         if not (root / "cmd" / "kantor" / "main.go").is_file():
             self.app.abort(
                 f"a wheel of kantor is built in a checkout of the whole repository: {root} has no cmd/kantor"
@@ -87,19 +104,28 @@ class ServerHook(BuildHookInterface):  # type: ignore[misc] # hatchling is there
                 f"kantor's wheel contains its server, and to build that wants {_GO_WANTED}, or one since 1.21 that may "
                 f"fetch it (GOTOOLCHAIN=auto); this one says: {module.stderr.strip()}"
             )
-        # The oldest processors of each architecture, whatever the environment says: faster kernels are chosen at start.
-        environment = {"GOOS": system, "GOARCH": architecture, "CGO_ENABLED": "0", "GOAMD64": "v1", "GOARM64": "v8.0"}
-        flags = ["-trimpath", "-buildvcs=false", f"-ldflags=-s -w -X main.version={self._version(root)}"]
-        go = subprocess.run(
-            ["go", "build", *flags, "-o", str(binary), "./cmd/kantor"],
-            cwd=root,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+
+    def _go(self, root: Path, target: dict[str, str], *arguments: str) -> str:
+        """Runs go for a platform and returns what it prints."""
+        environment = {**os.environ, **target}
+        go = subprocess.run(["go", *arguments], cwd=root, env=environment, capture_output=True, text=True, check=False)
         if go.returncode != 0:
             self.app.abort(f"go could not build kantor's server:\n{go.stderr.strip()}")
+        return go.stdout
+
+    def _copy_licences(self, modules: str, into: Path) -> None:
+        """Copies what each linked module says of its licence, as it stands, into a folder of the module's name."""
+        into.mkdir()
+        for module, folder in sorted({tuple(line.split("\t")) for line in modules.splitlines() if line}):
+            licences = [path for path in sorted(Path(folder).iterdir()) if _LICENCE.match(path.name)]
+            # What a distribution puts away elsewhere, golang.org/x says as well.
+            if not licences and module != "go":
+                self.app.abort(f"{module}, which kantor's server contains, has no licence in {folder}")
+            files = [file for path in licences for file in [path, *path.rglob("*")] if file.is_file()]
+            for file in files:
+                copy = into / module / file.relative_to(folder)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, copy)  # alone: in the module cache nothing may be written, or removed
 
     def _version(self, root: Path) -> str:
         """The package's, which the client compares, and the commit where git tells it: v0.1.0+1a2b3c4d5e6f."""

@@ -21,7 +21,7 @@ const (
 )
 
 type cli struct {
-	Serve   serveCommand   `cmd:"" help:"Serve losses over gRPC until SIGTERM, SIGINT or, with --exit-with-stdin, the end of standard input."`
+	Serve   serveCommand   `cmd:"" help:"Serve losses over gRPC until SIGTERM or SIGINT, or with those who need it (--exit-with-stdin, --exit-with-lease)."`
 	Eval    evalCommand    `cmd:"" help:"Compute losses of .npy files, or of an EvaluateRequest in JSON, as the server does, and print them as JSON."`
 	Bench   benchCommand   `cmd:"" help:"Measure the vector kernels on this machine."`
 	Version versionCommand `cmd:"" help:"Print the version."`

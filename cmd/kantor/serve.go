@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -17,33 +19,42 @@ import (
 	"kantor/server"
 )
 
-// stdinGrace is how long a server that ends with its standard input waits for what is open: whoever started it has gone.
-const stdinGrace = time.Second
+// minMessageBytes leaves room for an objective and what says that a request is too large. Protocol buffers end at 2 GiB.
+const minMessageBytes = 64 << 10
 
 const (
 	ballastBytes     = 256 << 20
 	collectAtPercent = 12
 )
 
+// maxThreads is the most that --threads takes: more than any machine has processors, and little enough for Go to keep books on.
+const maxThreads = 4096
+
 type serveCommand struct {
-	Listen        string        `default:"127.0.0.1:7443" placeholder:"ADDRESS" help:"HOST:PORT, or unix:PATH for a socket of mode 0600 (${default})."`
-	Insecure      bool          `help:"Listen in plain text on an address that other machines can reach."`
-	LogFormat     string        `default:"text" enum:"text,json" help:"Log as text or as json, on standard error (${default})."`
-	LogLevel      slog.Level    `default:"info" help:"Log this and above: debug, info, warn or error (${default})."`
-	DrainGrace    time.Duration `default:"30s" help:"How long a stop waits for open calls (${default})."`
-	ExitWithStdin bool          `help:"Stop when standard input ends, so that the server does not outlive the program that started it."`
+	Listen         string        `default:"127.0.0.1:7443" placeholder:"ADDRESS" help:"HOST:PORT, or unix:PATH for a socket of mode 0600 (${default})."`
+	Insecure       bool          `help:"Listen in plain text on an address that other machines can reach."`
+	LogFormat      string        `default:"text" enum:"text,json" help:"Log as text or as json, on standard error (${default})."`
+	LogLevel       slog.Level    `default:"info" help:"Log this and above: debug, info, warn or error (${default})."`
+	DrainGrace     time.Duration `default:"30s" help:"How long a stop waits for open calls (${default})."`
+	MaxMessageSize size          `default:"128MiB" placeholder:"SIZE" help:"Refuse requests above this, and answers; 64KiB to 2047MiB (${default})."`
+	Threads        int           `default:"0" placeholder:"N" help:"How many threads compute, for all calls together; 0: as many as the affinity mask and the control group's quota allow (${default})."`
+	goneWith
 	pairMemory
 }
 
 // Run serves until it is told to stop.
 func (c serveCommand) Run(std streams) error {
-	if err := c.set(); err != nil {
+	if err := c.check(); err != nil {
 		return err
 	}
-	if c.DrainGrace <= 0 {
-		return &losses.InputError{Field: "--drain-grace", Reason: fmt.Sprintf("is %v, want more than 0", c.DrainGrace)}
+	lease, err := c.openLease()
+	if err != nil {
+		return err
 	}
-	srv, err := server.New(server.Config{Version: versionText(), Logger: c.logger(std.stderr), DrainGrace: c.DrainGrace})
+	setThreads(c.Threads) // before anyone can ask how many there are
+	srv, err := server.New(server.Config{
+		Version: versionText(), Logger: c.logger(c.logTo(std.stderr)), DrainGrace: c.DrainGrace, MessageBytes: int(c.MaxMessageSize),
+	})
 	if err != nil {
 		return err
 	}
@@ -61,18 +72,29 @@ func (c serveCommand) Run(std streams) error {
 		stop() // first: when anyone can see that the server stops, a second signal ends the process at once
 		cancel()
 	})
-	if c.ExitWithStdin {
-		go func() {
-			_, _ = io.Copy(io.Discard, std.stdin)
-			srv.Drain(min(stdinGrace, c.DrainGrace))
-		}()
-	}
+	leave := c.whenAlone(std.stdin, lease, c.Listen, func() { srv.Drain(min(goneGrace, c.DrainGrace)) })
 	if _, err := fmt.Fprintf(std.stdout, "kantor %s listening on %s\n", versionText(), server.Address(listener)); err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	reserveProcessor()
 	defer runtime.KeepAlive(paceCollections())
-	return srv.Serve(ctx, listener)
+	err = srv.Serve(ctx, listener)
+	leave()
+	return err
+}
+
+// check refuses flags that no server can follow, and sets what holds for the whole process.
+func (c serveCommand) check() error {
+	switch {
+	case c.DrainGrace <= 0:
+		return &losses.InputError{Field: "--drain-grace", Reason: fmt.Sprintf("is %v, want more than 0", c.DrainGrace)}
+	case c.MaxMessageSize < minMessageBytes || c.MaxMessageSize > math.MaxInt32:
+		return &losses.InputError{Field: "--max-message-size", Reason: fmt.Sprintf("is %d bytes, want %d to %d", c.MaxMessageSize, minMessageBytes, math.MaxInt32)}
+	case c.Threads < 0 || c.Threads > maxThreads:
+		return &losses.InputError{Field: "--threads", Reason: fmt.Sprintf("is %d, want 0 to %d", c.Threads, maxThreads)}
+	case c.RemoveDirectory && !strings.HasPrefix(c.Listen, "unix:"):
+		return &losses.InputError{Field: "--remove-directory", Reason: fmt.Sprintf("the address is %s, want unix:PATH", c.Listen)}
+	}
+	return c.set()
 }
 
 // paceCollections lets the heap grow by 32 MiB and an eighth of what it holds before garbage is collected. Go would let it double: an idle server's is a few
@@ -87,11 +109,14 @@ func paceCollections() (ballast []byte) {
 	return make([]byte, ballastBytes)
 }
 
-// reserveProcessor gives Go one processor more than compute at once. Go looks for messages only when one of its processors has nothing to do, or after 10 ms:
+// setThreads sets how many threads compute, 0: as many as Go finds allowed, by the affinity mask and the control group's quota, which it rounds up and takes
+// for 2 at least. It gives Go one processor more than that. Go looks for messages only when one of its processors has nothing to do, or after 10 ms:
 // with all of them computing, a request would wait that long to be read. A processor more than the machine has makes it the kernel that lets a goroutine
 // with a message run beside the others.
-func reserveProcessor() {
-	n := runtime.GOMAXPROCS(0)
+func setThreads(n int) {
+	if n == 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
 	losses.SetProcessors(n)
 	runtime.GOMAXPROCS(n + 1)
 }

@@ -193,12 +193,6 @@ def test_a_timeout_is_a_deadline_error(client: kantor.Client, rng: np.random.Gen
     assert isinstance(caught.value, TimeoutError)
 
 
-def test_a_message_above_the_limit_is_refused(client: kantor.Client) -> None:
-    half = np.zeros((1 << 19, 20))  # 80 MiB each
-    with pytest.raises(kantor.OverloadedError, match="larger than max"):
-        client.evaluate(kantor.GaussianKl(), posterior=kantor.Gaussian(half, half))
-
-
 def test_threads_share_a_client(client: kantor.Client, rng: np.random.Generator) -> None:
     q = gaussian(rng)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -211,6 +205,13 @@ def test_a_closed_client_says_so() -> None:
         pass
     with pytest.raises(kantor.ClosedError):
         client.info()
+
+
+def test_a_call_on_a_channel_that_was_closed_meanwhile_says_so(client: kantor.Client) -> None:
+    with kantor.Client(client.address) as other:
+        transport = other._transport()
+    with pytest.raises(kantor.ClosedError):
+        transport.info(None)
 
 
 def test_a_pickled_client_talks_to_the_same_server(client: kantor.Client, rng: np.random.Generator) -> None:

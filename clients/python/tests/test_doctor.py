@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import kantor
-from conftest import BINARY
+from conftest import BINARY, STRICT
 from kantor import _doctor, _server
 from kantor.__main__ import main
 
@@ -61,7 +61,7 @@ def written(path: Path, content: bytes | str) -> Path:
 
 def test_nothing_is_wrong_here() -> None:
     out = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "kantor", "doctor", "--binary", BINARY],
+        [sys.executable, *STRICT, "-m", "kantor", "doctor", "--binary", BINARY],
         capture_output=True,
         text=True,
         check=False,
@@ -74,8 +74,10 @@ def test_nothing_is_wrong_here() -> None:
         "binary",
         "runs",
         "socket",
+        "sharing",
         "start",
         "round trip",
+        "threads",
         "memory",
         "proxies",
         "environment",
@@ -157,6 +159,18 @@ def test_a_running_server_needs_no_binary(
     report.run()
     assert (report.status, report.states["binary"], report.states["address"]) == (0, "note", "ok")
     assert "KANTOR_BINARY=/nonexistent" in report.texts["environment"]
+
+
+def test_who_shares_and_how_many_threads(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KANTOR_SHARE", "the others")
+    monkeypatch.setenv("KANTOR_THREADS", "4000")
+    report.run("--binary", BINARY)
+    assert "with the processes of the name the others; KANTOR_SHARE=0" in report.texts["sharing"]
+    assert (report.states["threads"], report.status) == ("note", 0)
+    assert report.texts["threads"].startswith("4000 compute\n-> more than the ")
+    monkeypatch.setenv("KANTOR_THREADS", "1")
+    report.run("--binary", BINARY)
+    assert (report.states["threads"], report.texts["threads"]) == ("ok", "1 compute")
 
 
 def test_a_dead_address(report: Report) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,10 +16,15 @@ import pytest
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 import kantor
-from kantor import _errors, _transport
+from kantor import _errors, _retry, _transport
 from kantor.v1 import loss_service_pb2
 
 Answer = Callable[[Any, grpc.ServicerContext], bytes]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_retry, "_NEVER_SEEN_SECONDS", 0.3)
 
 
 @pytest.fixture
@@ -151,15 +157,54 @@ def test_the_timeout_bounds_the_tries() -> None:
         evaluate("unix:/nonexistent/kantor.sock", timeout=0.2)
 
 
+def test_a_connection_may_take_its_time(tmp_path: Path) -> None:
+    """One that has not come about in a moment is not given up for another, which would take as long."""
+    with socket.socket(socket.AF_UNIX) as listener:  # accepts, and says nothing
+        listener.bind(str(tmp_path / "s.sock"))
+        listener.listen()
+        listener.setblocking(False)
+        with pytest.raises(kantor.DeadlineError):
+            evaluate(f"unix:{tmp_path}/s.sock", timeout=1)
+        listener.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
 def test_no_server_is_unavailable() -> None:
     with pytest.raises(kantor.UnavailableError, match="nonexistent"):
         evaluate("unix:/nonexistent/kantor.sock")
 
 
+def drawn() -> dict[str, str]:
+    """The base class of each class in the drawing."""
+    out, above = {}, ["KantorError"]
+    for branch, name in re.findall(r"^    ([│ ]*)[├└]── (\w+)", str(_errors.__doc__), re.MULTILINE):
+        depth = len(branch) // 4
+        del above[depth + 1 :]
+        out[name] = above[depth]
+        above.append(name)
+    return out
+
+
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
-    drawn = re.findall(r"── (\w+)", str(_errors.__doc__))
-    classes = [c for c in vars(_errors).values() if isinstance(c, type) and issubclass(c, kantor.KantorError)]
-    assert sorted(drawn) == sorted(c.__name__ for c in classes if c is not kantor.KantorError)
+    def walk(base: type[kantor.KantorError]) -> dict[str, str]:
+        out: dict[str, str] = {}
+        for below in base.__subclasses__():
+            if below.__module__ == _errors.__name__:  # the others never leave the client
+                out |= {below.__name__: base.__name__} | walk(below)
+        return out
+
+    assert drawn() == walk(kantor.KantorError)
+    assert set(drawn()) | {"KantorError"} <= set(kantor.__all__)
+
+
+@pytest.mark.parametrize("name", drawn())
+def test_an_error_says_when_it_comes_and_what_to_do(name: str) -> None:
+    doc = str(getattr(kantor, name).__doc__).partition("Attributes:")[0]
+    when, _, advice = doc.strip().partition("\n\n")
+    assert len(when) > 20
+    assert len(advice) > 20 or name == "CallError"  # of which there are kinds
+    assert re.search(rf"── {name} +\S", str(_errors.__doc__))
 
 
 class Reset(grpc.RpcError):

@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import kantor
-import kantor.torch
 from conftest import Floats, bits
 
 Inputs = dict[str, Any]
@@ -325,8 +323,13 @@ def test_a_stream_with_an_override_is_a_call_with_another_term(
     assert bits(after) == bits(evaluate(client, replace(case, term=replace(case.term, **other)), inputs))
 
 
+@pytest.mark.needs("torch")
 @each
 def test_torch_can_differentiate_it(client: kantor.Client, rng: np.random.Generator, case: Case) -> None:
+    import torch
+
+    import kantor.torch
+
     inputs = case.inputs(rng)
     criterion = kantor.torch.Loss(case.term, client)
     start, along = (torch.from_numpy(direction_of(inputs, case.argument, rng)) for _ in range(2))

@@ -76,8 +76,8 @@ def test_total_correlation_by_autograd(
     assert got.item() == pytest.approx(want.item(), rel=1e-12)
     assert criterion.report is not None
     extras = criterion.report.terms["total_correlation"].extras
-    np.testing.assert_allclose(extras["mutual_information"], [information.item()], rtol=1e-12)  # type: ignore[arg-type]
-    np.testing.assert_allclose(extras["total_correlation"], [correlation.item()], rtol=1e-12)  # type: ignore[arg-type]
+    np.testing.assert_allclose(extras["mutual_information"], [information.item()], rtol=1e-12)
+    np.testing.assert_allclose(extras["total_correlation"], [correlation.item()], rtol=1e-12)
     for mine, theirs in zip(got_slopes, slopes, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-10, atol=1e-13)
 
@@ -110,4 +110,4 @@ def test_covariance_is_that_of_numpy(client: kantor.Client) -> None:
         kantor.Dip(), posterior=kantor.Gaussian(mean, np.zeros_like(mean)), extras=["dip.covariance"]
     )
     covariance = result.terms["dip"].extras["covariance"]
-    np.testing.assert_allclose(covariance, np.cov(mean.T, bias=True), rtol=0, atol=1e-12)  # type: ignore[arg-type]
+    np.testing.assert_allclose(covariance, np.cov(mean.T, bias=True), rtol=0, atol=1e-12)

@@ -45,6 +45,7 @@ def test_every_loss_has_a_section_and_a_row() -> None:
         assert re.search(rf"^\| `{name}\(", PAGE, re.MULTILINE)
 
 
+@pytest.mark.once
 def test_what_measured_the_table_runs() -> None:
     """On tiny problems; and each row of it stands in the page."""
     out = subprocess.run(

@@ -15,6 +15,7 @@ PAGE = (ROOT / "docs" / "migration.md").read_text()
 PREAMBLE, *BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 
+@pytest.mark.needs("geomloss", "ot", "torch")
 @pytest.mark.filterwarnings("ignore::kantor.torch.AccuracyWarning")
 def test_theirs_are_ours(client: kantor.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KANTOR_ADDRESS", client.address)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, STRICT
 
 
 def first_block(readme: str) -> str:
@@ -19,11 +19,26 @@ def first_block(readme: str) -> str:
     return block[1]
 
 
-@pytest.mark.parametrize("readme", ["README.md", "clients/python/README.md"])
+def test_what_the_client_shows_runs_in_order(tmp_path: Path) -> None:
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "clients/python/README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert len(blocks) >= 2
+    code = "\n".join(blocks) + "\nprint(result.value == results[0].value, len(results))"
+    out = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert out.returncode == 0, out.stderr
+    assert out.stdout.endswith("True 2\n")
+
+
+@pytest.mark.parametrize(
+    "readme", [pytest.param("README.md", marks=pytest.mark.needs("torch")), "clients/python/README.md"]
+)
 def test_the_first_python_block_runs(readme: str, tmp_path: Path) -> None:
     """In an empty folder: the server is bin/kantor of the checkout that the package is installed from."""
     out = subprocess.run(
-        [sys.executable, "-W", "error", "-c", first_block(readme)],
+        [sys.executable, *STRICT, "-c", first_block(readme)],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import math
 import pickle
 import warnings
 from typing import Any
@@ -73,7 +72,32 @@ def test_labels_and_the_multiscale_backend_change_no_number(client: kantor.Clien
     f, g = loss(labels, a, x, others, b, y)
     assert (f.shape, g.shape) == (a.shape, b.shape)
     loss.backend = "multiscale"
+    loss.verbose, loss.truncate, loss.cluster_scale = True, 1.0, 0.1
     assert torch.equal(loss(a, x, b, y)[0], f)
+    # GeomLoss's multiscale algorithm has no axis for a single problem, whether or not the clouds have one.
+    assert torch.equal(loss(a[None], x[None], b[None], y[None])[0], f)
+    several = [torch.stack([t, t]) for t in (a, x, b, y)]
+    assert torch.equal(loss(*several)[0], torch.stack([f, f]))
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "arguments", "shape"),
+    [
+        (10_001, 3, {}, (10_001,)),
+        (10_000, 3, {}, (1, 10_000)),
+        (10_001, 4, {}, (1, 10_001)),
+        (10_001, 3, {"p": 1}, (1, 10_001)),
+        (10_001, 3, {"backend": "online"}, (1, 10_001)),
+    ],
+)
+def test_potentials_of_large_clouds_have_the_shape_of_the_algorithm_that_geomloss_takes(
+    client: kantor.Client, monkeypatch: pytest.MonkeyPatch, n: int, d: int, arguments: dict[str, Any], shape: Any
+) -> None:
+    """Above 10,000² pairs "auto" is "multiscale" in low dimensions. The numbers are not computed here."""
+    loss = kantor.torch.SamplesLoss(**arguments, potentials=True, client=client)
+    zeros = {"source.weights": np.zeros(n), "target.weights": np.zeros(10_000)}
+    monkeypatch.setattr(loss, "_solve", lambda *_: (0.0, zeros))
+    assert loss(torch.zeros(n, d), torch.zeros(10_000, d))[0].shape == shape
 
 
 @pytest.mark.parametrize(
@@ -145,6 +169,13 @@ def test_a_large_marginal_error_is_warned_of_once(client: kantor.Client) -> None
         solve = loss.report.terms["sinkhorn"].solve
         assert solve is not None
         assert solve.marginal_error > 0.1
+    # Another p, scaling or debias is another case, each warned of once.
+    others: list[dict[str, Any]] = [{"p": 1}, {"scaling": 0.44}, {"debias": False}]
+    for other in others:
+        case = kantor.torch.SamplesLoss(**{"blur": 0.02, "scaling": 0.45, **other}, client=client)
+        with pytest.warns(kantor.torch.AccuracyWarning):
+            case(x, y)
+        case(x, y)
     # filterwarnings=error makes this one fail if it warned.
     kantor.torch.SamplesLoss(blur=1.5, scaling=0.46, client=client)(x, y)
     kantor.torch.SamplesLoss(blur=0.1, scaling=0.46, tolerance=1e-2, client=client)(x, y)
@@ -228,72 +259,3 @@ def test_it_is_a_module_that_can_be_copied(client: kantor.Client, monkeypatch: p
     assert pickle.loads(pickle.dumps(loss))(x, y) == value
     loss.blur = 1.0
     assert loss(x, y) == kantor.torch.SamplesLoss(blur=1.0)(x, y)
-
-
-# What GeomLoss's gallery does with clouds, in fewer lines. The import stands where a user's script has it.
-SCRIPTS = {
-    "a gradient flow of every loss": """
-from geomloss import SamplesLoss
-trajectory = []
-for loss in [SamplesLoss("gaussian", blur=.5), SamplesLoss("laplacian", blur=.1), SamplesLoss("energy"),
-             SamplesLoss("sinkhorn", p=1, blur=1.), SamplesLoss("sinkhorn", p=1, blur=.01),
-             SamplesLoss("sinkhorn", p=2, blur=1.), SamplesLoss("sinkhorn", p=2, blur=.01)]:
-    x_i = X_i.clone().requires_grad_()
-    for step in range(10):
-        L = loss(x_i, Y_j)
-        [g] = torch.autograd.grad(L, [x_i])
-        x_i.data -= .05 * len(x_i) * g
-    trajectory.append(x_i.detach())
-result = torch.stack(trajectory)
-""",
-    "a barycenter of two weighted clouds": """
-from geomloss import SamplesLoss
-loss = SamplesLoss("sinkhorn", p=2, blur=.1, scaling=.8)
-z, logits = X_i.clone().requires_grad_(), torch.zeros(len(X_i), dtype=X_i.dtype, requires_grad=True)
-optimizer = torch.optim.SGD([{"params": [z], "lr": 5.}, {"params": [logits], "lr": 1.}])
-for step in range(8):
-    w = logits.softmax(0)
-    value = .4 * loss(w, z, A_i, X_i) + .6 * loss(w, z, B_j, Y_j)
-    optimizer.zero_grad()
-    value.backward()
-    optimizer.step()
-result = torch.cat([z.detach(), logits.detach()[:, None]], 1)
-""",
-    "labels by the potentials": """
-from geomloss import SamplesLoss
-F_i, G_j = SamplesLoss("sinkhorn", p=2, blur=.05, scaling=.9, debias=False, potentials=True)(X_i, Y_j)
-C_ij = ((X_i[:, None] - Y_j) ** 2).sum(-1) / 2
-plan = ((F_i.view(-1, 1) + G_j.view(1, -1) - C_ij) / .05**2).exp() / len(Y_j)
-result = plan @ Y_j
-""",
-    "the schedule from a given diameter, and its derivatives in the weights": """
-from geomloss import SamplesLoss
-out = []
-for i in range(5):
-    for tensor in (A_i, X_i, B_j):
-        tensor.requires_grad = True
-    loss = SamplesLoss("sinkhorn", p=2, blur=.5**i, diameter=1., scaling=.5, debias=bool(i % 2))
-    F_i, G_j, dx_i = torch.autograd.grad(loss(A_i, X_i, B_j, Y_j), [A_i, B_j, X_i])
-    out += [F_i, G_j, (-dx_i / (A_i.view(-1, 1) + 1e-7)).flatten().detach()]
-result = torch.cat(out)
-""",
-}
-
-
-@pytest.mark.filterwarnings("ignore::kantor.torch.AccuracyWarning")
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_scripts_run_with_the_import_line_swapped(
-    client: kantor.Client, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setenv("KANTOR_ADDRESS", client.address)
-    results = []
-    for module in ("geomloss", "kantor.torch"):
-        torch.manual_seed(7)
-        a, x, b, y = clouds(20, 25)
-        names: dict[str, Any] = {"torch": torch, "A_i": a, "X_i": x, "B_j": b, "Y_j": y}
-        exec(SCRIPTS[name].replace("from geomloss import", f"from {module} import"), names)
-        results.append(names["result"])
-    # Rounding of 1e-13 a step, which flows at a low temperature spread: a step moves points by the plan's rows, whose
-    # relative error is that over ε = 1e-4.
-    torch.testing.assert_close(results[1], results[0], rtol=0, atol=1e-6 if "flow" in name else 1e-9)
-    assert math.isfinite(float(np.abs(results[1].numpy()).max()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import gc
 import signal
 import subprocess
@@ -15,7 +16,8 @@ import numpy as np
 import pytest
 
 import kantor
-from conftest import BINARY, bits
+from conftest import bits
+from servers import server
 
 OBJECTIVE = kantor.Sinkhorn("z", "prior", blur=0.7) + 2 * kantor.GaussianKl("q")
 GRADIENTS = ["z.points", "q.mean", "q.log_variance"]
@@ -137,26 +139,8 @@ def test_a_stream_closed_with_batches_in_flight_ends_them(client: kantor.Client,
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
     """Starts servers on one socket, one after the other."""
-    started = []
-
-    def start() -> subprocess.Popen[bytes]:
-        path = tmp_path / "s.sock"
-        process = subprocess.Popen(
-            [BINARY, "serve", "--listen", f"unix:{path}", "--drain-grace", "1s"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        started.append(process)
-        assert process.stdout is not None
-        assert b"listening" in process.stdout.readline()
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+    with contextlib.ExitStack() as stack:
+        yield lambda: stack.enter_context(server(f"unix:{tmp_path}/s.sock"))
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])

@@ -12,8 +12,9 @@ from torch.utils.checkpoint import checkpoint
 
 import kantor
 import kantor.torch
-from kantor.schedules import Constant, Cosine, Cyclical, Linear
+from kantor.schedules import Constant, Linear
 from kantor.torch import _state
+from training import Training
 
 PRIOR = kantor.StandardNormal()
 
@@ -140,36 +141,6 @@ def test_a_critic_of_the_callers_own_stays_the_callers(client: kantor.Client) ->
         kantor.InvalidArgumentError, match=r"^cone_critic_state: is what the loss sends for cone_critic"
     ):
         keeper(source=x, target=y, cone_critic_state=state)
-
-
-class Training:
-    """A small autoencoder under everything that has a state: a schedule, samples by the seed, a critic, Adam."""
-
-    def __init__(self, client: kantor.Client) -> None:
-        torch.manual_seed(0)
-        self.model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 4))
-        self.criterion = kantor.torch.Loss(
-            kantor.Sinkhorn("codes", "prior") + kantor.GaussianKl() + 0.1 * kantor.ConeCritic("codes", "other"),
-            client,
-            schedules={"kl.weight": Cyclical(0, 4, 10), "sinkhorn.blur": Cosine(2, 0.5, 20)},
-            seed=11,
-        )
-        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=0.01)
-        self.losses: list[float] = []
-
-    def run(self, steps: range) -> None:
-        for step in steps:
-            x = torch.randn(32, 3, generator=torch.Generator().manual_seed(step))
-            mean, log_variance = self.model(x).chunk(2, 1)
-            self.optimiser.zero_grad()
-            loss = self.criterion(codes=mean, prior=PRIOR, other=PRIOR, posterior=kantor.Gaussian(mean, log_variance))
-            loss.backward()
-            self.optimiser.step()
-            self.losses.append(loss.item())
-
-    @property
-    def parts(self) -> tuple[Any, ...]:
-        return self.model, self.criterion, self.optimiser
 
 
 def test_resumed_is_undisturbed_bit_for_bit(client: kantor.Client) -> None:

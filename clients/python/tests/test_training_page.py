@@ -12,6 +12,8 @@ import kantor
 from conftest import ROOT
 
 
+# What Lightning warns of is its own.
+@pytest.mark.filterwarnings("ignore:::pytorch_lightning")
 def test_the_blocks_run(
     client: kantor.Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -25,10 +27,14 @@ def test_the_blocks_run(
         printed.append(capsys.readouterr().out)
     names["criterion"].close()
     names["joint"].close()
+    names["lit"].criterion.close()
     torch.compiler.reset()
-    begun, resumed, half, log, compiled, _ = printed
+    begun, resumed, half, log, lit, compiled, _, shared = printed
     assert begun.startswith("5 Interval(lower=")
     assert resumed == "5\n"
     assert half == "torch.float32\n"
+    assert lit.split()[0] == "3"
+    assert float(lit.split()[1]) == pytest.approx(4 * 2 / 1000, rel=1e-6)  # of the step before, in float32
     assert compiled == "True\n"
+    assert shared == "1.0\n"  # ½·(1² + 1²), the mean of four rows alike
     assert {line.split()[0] for line in log.splitlines()} >= {"value", "kl.weight", "sinkhorn.lower", "seconds"}

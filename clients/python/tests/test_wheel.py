@@ -16,6 +16,8 @@ import pytest
 from conftest import ROOT
 from test_readme import first_block
 
+pytestmark = pytest.mark.once
+
 CLIENT = ROOT / "clients" / "python"
 BINARY = "kantor/_bin/kantor"
 
@@ -66,6 +68,39 @@ def test_the_wheel_has_the_package_the_binary_and_nothing_of_others(wheel: Path)
     assert {name.split("/")[0] for name in names} == {"kantor", Path(info).parent.name}
     asked = {re.split("[>=]", name)[0] for name in re.findall(r"^Requires-Dist: ([^;\n]+)$", metadata, re.MULTILINE)}
     assert asked == {"numpy", "grpcio", "protobuf", "googleapis-common-protos"}
+    assert "\nLicense-Expression: Apache-2.0\nLicense-File: LICENSE\n" in metadata
+    named = re.findall(r"^Classifier: Programming Language :: Python :: (3\.\d+)$", metadata, re.MULTILINE)
+    assert named == ["3.10", "3.11", "3.12", "3.13"]
+
+
+def test_it_has_the_licence_of_every_module_that_is_linked(wheel: Path) -> None:
+    """Go writes into the binary which they are; their licences are in Go's module cache."""
+    with zipfile.ZipFile(wheel) as archive:
+        (own,) = [name for name in archive.namelist() if name.endswith(".dist-info/licenses/LICENSE")]
+        linked = {
+            name: archive.read(name) for name in archive.namelist() if name.startswith(f"{Path(own).parent}/linked/")
+        }
+        binary = wheel.with_name("kantor")
+        binary.write_bytes(archive.read(BINARY))
+        assert archive.read(own) == (ROOT / "LICENSE").read_bytes()
+    modules = re.findall("^\tdep\t(\\S+)\t(\\S+)", output("go", "version", "-m", str(binary)), re.MULTILINE)
+    assert ("google.golang.org/grpc", "v1") in {(path, version.partition(".")[0]) for path, version in modules}
+    expected: dict[str, bytes] = {}
+    for path, version in modules:
+        folder = Path(output("go", "list", "-m", "-f", "{{.Dir}}", path).strip())
+        assert folder.name.endswith(f"@{version}")
+        licences = [file for file in folder.iterdir() if file.name in ("LICENSE", "COPYING", "NOTICE.txt", "PATENTS")]
+        assert licences
+        expected |= {f"{Path(own).parent}/linked/{path}/{file.name}": file.read_bytes() for file in licences}
+    assert {name: linked.get(name) for name in expected} == expected
+    folders = {name.removeprefix(f"{Path(own).parent}/linked/") for name in linked}
+    others = {name for name in folders if not any(name.startswith(f"{path}/") for path, _ in modules)}
+    assert all(name.startswith("go/") for name in others)
+
+
+def output(*command: str) -> str:
+    """Runs a command in the checkout and returns what it prints."""
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS has no static programs")
@@ -144,6 +179,12 @@ OLD = "go: go.mod requires go >= 1.26.0 (running go 1.21.1; GOTOOLCHAIN=local)"
         (f"echo '{OLD}' >&2; exit 1", {}, "wheel", f"(GOTOOLCHAIN=auto); this one says: {OLD}"),
         ("[ $1 = list ] || { echo boom >&2; exit 2; }", {}, "wheel", "go could not build kantor's server:\nboom"),
         (
+            '[ "$2" != -deps ] || printf "example.org/bare\\t$HOME/go\\n"',
+            {},
+            "wheel",
+            "example.org/bare, which kantor's server contains, has no licence",
+        ),
+        (
             None,
             {"GOOS": "plan9", "GOARCH": "386"},
             "wheel",
@@ -151,7 +192,7 @@ OLD = "go: go.mod requires go >= 1.26.0 (running go 1.21.1; GOTOOLCHAIN=local)"
         ),
         (None, {}, "sdist", "no source distribution"),
     ],
-    ids=["no go", "old go", "go fails", "no such platform", "sdist"],
+    ids=["no go", "old go", "go fails", "no licence", "no such platform", "sdist"],
 )
 @pytest.mark.usefixtures("wheel")  # which leaves hatchling
 def test_what_cannot_be_built_is_said(

@@ -8,16 +8,19 @@
         result = client.evaluate(kantor.Sinkhorn(blur=0.5), source=x, target=y, gradients=["source.points"])
     result.value, result.terms["sinkhorn"].interval, result.gradients["source.points"]
 
-`kantor.torch`, imported by itself, makes the same call differentiable, and `kantor.schedules` has numbers for it that
-change from step to step. Importing `kantor` imports nothing else until a
-name is used.
+`kantor.torch` and `kantor.jax`, imported by themselves, make the same call differentiable, and `kantor.schedules` has
+numbers for it that change from step to step. `kantor.aio` has the same client for asyncio. `kantor.explain` looks at
+two clouds and advises, `kantor.plot` draws. Importing `kantor` imports nothing else until a name is used.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kantor import aio as aio
+    from kantor import plot as plot
     from kantor import schedules as schedules
+    from kantor._advice import Advice, Finding
     from kantor._client import Client
     from kantor._diagnostics import (
         ActiveUnits,
@@ -50,9 +53,11 @@ if TYPE_CHECKING:
         OverloadedError,
         ServerNotFoundError,
         ServerStartError,
+        TooLargeError,
         UnavailableError,
         UnsupportedError,
     )
+    from kantor._explain import explain
     from kantor._inputs import (
         Bernoulli,
         Categorical,
@@ -96,6 +101,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ActiveUnits",
+    "Advice",
     "Bernoulli",
     "BernoulliKl",
     "Build",
@@ -117,6 +123,7 @@ __all__ = [
     "Entropy",
     "Evaluation",
     "ExpectedShrink",
+    "Finding",
     "Gaussian",
     "GaussianKl",
     "GaussianMixture",
@@ -152,6 +159,7 @@ __all__ = [
     "TermResult",
     "TermWarning",
     "Timing",
+    "TooLargeError",
     "TotalCorrelation",
     "Transport",
     "UnavailableError",
@@ -160,26 +168,20 @@ __all__ = [
     "UnsupportedError",
     "VonMisesFisher",
     "VonMisesFisherKl",
+    "explain",
 ]
 
 # In the order of their cost: a name is looked for in modules that need nothing before one that needs grpc.
 _MODULES = (
-    "_errors",
-    "_inputs",
-    "_objective",
-    "_terms",
-    "_divergences",
-    "_diagnostics",
-    "_results",
-    "_stream",
-    "_client",
+    *("_errors", "_inputs", "_objective", "_terms", "_divergences", "_diagnostics", "_results", "_advice"),
+    *("_stream", "_client", "_explain"),
 )
 
 if not TYPE_CHECKING:  # a type checker that saw it would accept any name
 
     def __getattr__(name):
-        if name == "schedules":
-            return import_module("kantor.schedules")
+        if name in ("aio", "plot", "schedules"):
+            return import_module(f"kantor.{name}")
         if name in __all__:
             for module in _MODULES:
                 value = vars(import_module(f"kantor.{module}")).get(name)

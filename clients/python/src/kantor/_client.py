@@ -8,6 +8,7 @@ import os
 import weakref
 from collections.abc import Iterable, Mapping
 from types import TracebackType
+from typing import Any
 
 from kantor import _codec, _dump
 from kantor._diagnostics import Diagnostics
@@ -15,8 +16,9 @@ from kantor._errors import ClosedError
 from kantor._inputs import Input
 from kantor._objective import Terms
 from kantor._results import DiagnosticResult, Evaluation, ServerInfo
-from kantor._retry import Patience, retrying
+from kantor._retry import Deadline, Patience, retrying
 from kantor._server import Server, find_binary
+from kantor._shared_server import SharedServer, start
 from kantor._stream import Stream
 from kantor._transport import PerProcess, Transport
 from kantor.v1 import diagnostic_service_pb2, loss_service_pb2
@@ -31,31 +33,44 @@ class Client:
     Args:
         address: of a running server: `host:port` or `unix:/path`. None: that in $KANTOR_ADDRESS; without it the client
             starts a server of its own on a private Unix socket, which ends with the client, or with the process however
-            that ends.
+            that ends. Ranks of one job on one machine, under torchrun, SLURM or Open MPI, share one.
         binary: the server to start. None: that in $KANTOR_BINARY, in the wheel, in the checkout that the package is
             installed from or on PATH.
         timeout: seconds that a call may take, repetitions included; None: no limit.
+        threads: that compute in the server that the client starts. None: $KANTOR_THREADS; 0, and without it: as many as
+            the process may use by its affinity mask and its control group's quota.
+        share: whether a server is shared with the other ranks of the job. A name: with every process of the user's that
+            gives it. None: $KANTOR_SHARE, which is 0, 1 or a name; without it, they share.
 
     A call that finds the server away is made again: for half a minute if that server has answered before or is the
     client's own, which is started again; else for three seconds.
 
     Raises:
+        InvalidArgumentError: threads or share are wrong.
         ServerNotFoundError: there is no address and no binary.
         ServerStartError: the binary was started and did not get ready.
     """
 
     def __init__(
-        self, address: str | None = None, *, binary: str | os.PathLike[str] | None = None, timeout: float | None = 600
+        self,
+        address: str | None = None,
+        *,
+        binary: str | os.PathLike[str] | None = None,
+        timeout: float | None = 600,
+        threads: int | None = None,
+        share: bool | str | None = None,
     ) -> None:
-        self._server: Server | None = None
+        self._server: Server | SharedServer | None = None
+        if address and (threads is not None or share is not None):
+            raise ValueError("want an address or, for a server that the client starts, threads and share, not both")
         if binary is None:
             address = address or os.environ.get("KANTOR_ADDRESS")
         elif address:
             raise ValueError("want an address or a binary, not both")
         if not address:
-            self._server = Server(find_binary(binary))
+            self._server = start(find_binary(binary), threads, share)
             address = self._server.address
-            self._stop = weakref.finalize(self, Server.stop, self._server)
+            self._stop = weakref.finalize(self, self._server.stop)
         self.address = address
         self._timeout = timeout
         self._closed = False
@@ -96,15 +111,20 @@ class Client:
             InvalidArgumentError: an argument is wrong, and which.
             CallError: the server did not answer with a result.
         """
-        request = loss_service_pb2.EvaluateRequest(
-            objective=_codec.objective(terms, gradients, extras, gradients_per_term=gradients_per_term),
+        request, size = _codec.request(
+            terms,
+            _codec.merge(inputs, named),
+            gradients=gradients,
+            extras=extras,
+            gradients_per_term=gradients_per_term,
             seed=_codec.seed(seed),
         )
-        _codec.write_inputs(request.inputs, _codec.merge(inputs, named))
         timeout = self._timeout if timeout is None else timeout
 
         def compute() -> Evaluation:
-            answer = retrying(lambda left: self._transport().evaluate(request, left), timeout, self._patience)
+            answer = retrying(
+                lambda left: self._transport().evaluate(request, left, size=size), timeout, self._patience
+            )
             return _codec.evaluation(answer)
 
         return _dump.watching(compute, lambda: request, next(self._calls))
@@ -136,6 +156,12 @@ class Client:
             CallError: the stream could not be opened.
         """
         objective = _codec.objective(terms, gradients, extras, gradients_per_term=gradients_per_term)
+        stream = self._unopened(objective, unordered=unordered)
+        # The objective is refused here, not with the first batch.
+        stream._session(stream._deadline(None))
+        return stream
+
+    def _unopened(self, objective: loss_service_pb2.Objective, *, unordered: bool) -> Stream:
         return Stream(self._transport, objective, unordered=unordered, timeout=self._timeout, patience=self._patience)
 
     def diagnose(
@@ -168,10 +194,11 @@ class Client:
         """
         request = diagnostic_service_pb2.DiagnoseRequest(seed=_codec.seed(seed))
         _codec.write_diagnostics(request.diagnostics, diagnostics)
-        _codec.write_inputs(request.inputs, _codec.merge(inputs, named))
-        timeout = self._timeout if timeout is None else timeout
+        size = _codec.write_inputs(request.inputs, _codec.merge(inputs, named))
+        deadline = Deadline(self._timeout if timeout is None else timeout)
+        self._check(request, request.inputs, size, deadline)
         return _codec.diagnosis(
-            retrying(lambda left: self._transport().diagnose(request, left), timeout, self._patience)
+            retrying(lambda left: self._transport().diagnose(request, left), deadline.left(), self._patience)
         )
 
     def info(self, *, timeout: float | None = None) -> ServerInfo:
@@ -183,12 +210,16 @@ class Client:
     def server_log(self) -> tuple[str, ...]:
         """The last lines, JSON each, that a server of this client's own wrote to its log.
 
-        After close() the very last one has its counts. Empty where the server is another's.
+        After close() the very last one has its counts, unless other ranks go on with it. Empty where the server is
+        another's.
         """
         return self._server.log if self._server else ()
 
     def close(self) -> None:
-        """Closes the connection, which ends its streams, and ends the server if this client started it."""
+        """Closes the connection, which ends its streams, and ends a server of this client's own.
+
+        One that it shares with other ranks ends with the last of them.
+        """
         self._closed = True
         transport = self._transports.pop()
         if transport is not None:
@@ -196,10 +227,18 @@ class Client:
         if self._server is not None:
             self._stop()
 
+    def _check(self, request: Any, inputs: Mapping[str, Any], size: int, deadline: Deadline) -> None:
+        """Raises a TooLargeError for a request, or a batch of a stream, that the server does not take."""
+        retrying(lambda left: self._transport().check(request, inputs, size, left), deadline.left(), self._patience)
+
     def _transport(self) -> Transport:
         if self._closed:
             raise ClosedError("the client is closed")
-        return self._transports.get()
+        transport = self._transports.get()
+        if transport.left:
+            self._transports.drop(transport)
+            transport = self._transports.get()
+        return transport
 
     def __enter__(self) -> Client:
         return self

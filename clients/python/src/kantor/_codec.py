@@ -82,12 +82,13 @@ def array(value: Any, path: str) -> Array:
     return np.asarray(given, dtype=little, order="C")
 
 
-def write_tensor(into: tensor_pb2.Tensor, value: Any, path: str) -> None:
-    """Fills a tensor message with an array."""
+def write_tensor(into: tensor_pb2.Tensor, value: Any, path: str) -> int:
+    """Fills a tensor message with an array, and returns the bytes of its elements."""
     numbers = array(value, path)
     into.dtype = _DTYPES[numbers.dtype]
     into.shape.extend(numbers.shape)
     into.data = numbers.tobytes()
+    return numbers.nbytes
 
 
 def integers(value: Any, path: str) -> list[int]:
@@ -128,25 +129,26 @@ def seed(value: int) -> int:
     return value
 
 
-def write_inputs(into: MutableMapping[str, input_pb2.Input], inputs: Mapping[str, Input]) -> None:
-    """Fills a request's map of inputs."""
+def write_inputs(into: MutableMapping[str, input_pb2.Input], inputs: Mapping[str, Input]) -> int:
+    """Fills a request's map of inputs, and returns the bytes of their arrays: nearly all that the request has."""
+    size = 0
     for name, value in inputs.items():
         if not isinstance(name, str):
             raise InvalidArgumentError("inputs", f"has the name {name!r}, want a string")
-        _write_input(into[name], value, f'inputs["{name}"]')
+        size += _write_input(into[name], value, f'inputs["{name}"]')
+    return size
 
 
-def _write_input(into: input_pb2.Input, value: Input, path: str) -> None:
+def _write_input(into: input_pb2.Input, value: Input, path: str) -> int:
     kind = _INPUTS.get(type(value))
     if kind is not None:
-        _write(getattr(into, kind), value, path)
-    elif isinstance(value, Prior):
+        return _write(getattr(into, kind), value, path)
+    if isinstance(value, Prior):
         if not value._family:
             raise InvalidArgumentError(path, f"is {value!r}, want a distribution, such as StandardNormal()")
-        _write(into.prior, value, f"{path}.prior")
-        _write(getattr(into.prior, value._family), value, f"{path}.prior.{value._family}")
-    else:
-        _write(into.measure, Measure(value), path)
+        size = _write(into.prior, value, f"{path}.prior")
+        return size + _write(getattr(into.prior, value._family), value, f"{path}.prior.{value._family}")
+    return _write(into.measure, Measure(value), path)
 
 
 def objective(
@@ -159,6 +161,34 @@ def objective(
     for i, term in enumerate(terms_of(terms)):
         _write_term(out.terms.add(), term, f"objective.terms[{i}]")
     return out
+
+
+def request(
+    terms: Terms,
+    inputs: Mapping[str, Input],
+    *,
+    gradients: Iterable[str],
+    extras: Iterable[str],
+    gradients_per_term: bool,
+    seed: int,
+) -> tuple[loss_service_pb2.EvaluateRequest, int]:
+    """Returns a call of its own, and the bytes of its arrays."""
+    out = loss_service_pb2.EvaluateRequest(
+        objective=objective(terms, gradients, extras, gradients_per_term=gradients_per_term), seed=seed
+    )
+    return out, write_inputs(out.inputs, inputs)
+
+
+def batch(
+    number: int, inputs: Mapping[str, Input], overrides: Mapping[str, float] | None, seed: int
+) -> tuple[loss_service_pb2.EvaluateStreamRequest, int]:
+    """Returns a batch of a stream, and the bytes of its arrays."""
+    # Filled where it will be sent from: a batch that became part of a request later would be copied.
+    out = loss_service_pb2.EvaluateStreamRequest()
+    out.batch.id, out.batch.seed = number, seed
+    for name, value in (overrides or {}).items():
+        out.batch.overrides[name] = value
+    return out, write_inputs(out.batch.inputs, inputs)
 
 
 def strings(names: Iterable[str]) -> list[str]:
@@ -201,8 +231,13 @@ def _choices_of(kind: type[DataclassInstance], message: Any) -> tuple[list[str],
     return tuple(choice for choice in oneofs if len(choice) > 1)
 
 
-def _write(into: Any, given: DataclassInstance, path: str) -> None:
-    """Writes the attributes of a dataclass that the message has fields for; one of None that may be is left out."""
+def _write(into: Any, given: DataclassInstance, path: str) -> int:
+    """Writes the attributes of a dataclass that the message has fields for; one of None that may be is left out.
+
+    Returns:
+        The bytes of the arrays that were written.
+    """
+    size = 0
     into.SetInParent()  # of a message without fields nothing else would be sent
     for choice in _choices_of(type(given), into.DESCRIPTOR):
         one, *others = [name for name in choice if getattr(given, name) is not None] or [""]
@@ -215,11 +250,12 @@ def _write(into: Any, given: DataclassInstance, path: str) -> None:
             continue
         where = f"{path}.{field.name}"
         if field.descriptor.message_type is not None:
-            write_tensor(getattr(into, field.name), value, where)
+            size += write_tensor(getattr(into, field.name), value, where)
         elif field.repeated:
             getattr(into, field.name).extend(integers(value, where))
         else:
             _write_scalar(into, field, value, where)
+    return size
 
 
 def _write_scalar(into: Any, field: _Field, value: Any, path: str) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from kantor import _server
 from kantor._errors import KantorError, ServerNotFoundError
+from kantor._jobs import job
 from kantor._machine import allowance
 from kantor._version import VERSION, mismatch
 
@@ -92,6 +93,7 @@ def examine(address: str | None, binary: str | None) -> Iterator[Finding]:
         starts = None if version.state == severity else found
     made = _socket(severity)
     yield made
+    yield _sharing(address)
     if packages.state == "ok" and address:
         yield from _remote(address)
     elif packages.state == "ok" and starts and made.state == "ok":
@@ -228,6 +230,16 @@ def _socket(severity: str) -> Finding:
         directory.rmdir()
 
 
+def _sharing(address: str | None) -> Finding:
+    """Says with whom a client of this process would share its server."""
+    if address:
+        return Finding("ok", "sharing", "with all who have the address")
+    name = job()
+    if not name:
+        return Finding("ok", "sharing", "none: this process is not one of several ranks here, or KANTOR_SHARE=0")
+    return Finding("ok", "sharing", f"with the processes of {name}; KANTOR_SHARE=0 gives each a server of its own")
+
+
 def _own(binary: Path) -> Iterator[Finding]:
     from kantor._client import Client
 
@@ -236,6 +248,7 @@ def _own(binary: Path) -> Iterator[Finding]:
         with Client(binary=binary, timeout=_ANSWER_SECONDS) as client:
             yield Finding("ok", "start", f"{1e3 * (time.perf_counter() - start):.0f} ms on {client.address}")
             yield _round_trip(client)
+            yield _threads(client)
     except KantorError as error:
         yield Finding("FAIL", "start", str(error), "what the server wrote before its end is above")
 
@@ -261,6 +274,7 @@ def _remote(address: str) -> Iterator[Finding]:
     yield Finding("note" if wrong else "ok", "address", text, wrong)
     with Client(address, timeout=_ANSWER_SECONDS) as client:
         yield _round_trip(client)
+        yield _threads(client)
 
 
 def _round_trip(client: Client) -> Finding:
@@ -287,6 +301,20 @@ def _round_trip(client: Client) -> Finding:
         f"{1e3 * statistics.median(seconds):.2f} ms, the median of {_ROUND_TRIPS}; the first {1e3 * seconds[0]:.1f} ms"
     )
     return Finding("ok", "round trip", text)
+
+
+def _threads(client: Client) -> Finding:
+    """Says how many threads of the server compute, and whether there are processors for them."""
+    try:
+        threads = client.info().threads
+    except KantorError as error:
+        return Finding("FAIL", "threads", str(error), "the server's log may say more")
+    has = allowance()
+    text = f"{threads} compute" if threads else "the server is too old to say"
+    if client._server is not None and threads > has.processors:
+        advice = f"more than the {has.processors} processors of this process: see KANTOR_THREADS and GOMAXPROCS"
+        return Finding("note", "threads", text, advice)
+    return Finding("ok", "threads", text)
 
 
 def _memory() -> Finding:

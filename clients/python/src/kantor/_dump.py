@@ -16,7 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from kantor._errors import CancelledError, ClosedError, DeadlineError, KantorError
+from kantor._errors import (
+    CancelledError,
+    ClosedError,
+    DeadlineError,
+    InvalidArgumentError,
+    KantorError,
+    TooLargeError,
+)
 from kantor._results import Evaluation
 from kantor.v1 import loss_pb2, loss_service_pb2
 
@@ -34,10 +41,12 @@ def watching(
         return compute()
     try:
         result = compute()
-    except (CancelledError, ClosedError, DeadlineError):  # the request is not to blame
+    except (CancelledError, ClosedError, DeadlineError, TooLargeError):  # its numbers are not to blame
         raise
-    except KantorError:
-        _keep(request, "failure", step)
+    except KantorError as error:
+        # A request has no overrides: one that was refused is not in the file, which would compute without it.
+        if not (isinstance(error, InvalidArgumentError) and error.field.startswith("overrides[")):
+            _keep(request, "failure", step)
         raise
     why = _reason(result)
     if why:

@@ -9,7 +9,8 @@
         ├── UnavailableError   it cannot be reached, or went away; the call was retried
         ├── DeadlineError      also a TimeoutError: the timeout came first
         ├── CancelledError     the call was cancelled
-        ├── OverloadedError    it is out of room, or a message is larger than it takes
+        ├── OverloadedError    it is out of room; where it said when to come back, the client did
+        ├── TooLargeError      the request or its answer is larger than the server's limit
         ├── UnsupportedError   it is too old to know the call
         └── InternalError      its own fault, or one nobody thought of
 
@@ -28,6 +29,8 @@ class KantorError(Exception):
 class InvalidArgumentError(KantorError, ValueError):
     """An argument is wrong; the call was not computed.
 
+    The message says which, what it is and what it should be. The same call fails again.
+
     Attributes:
         field: where it stands in the request: `inputs["source"].points`, `objective.terms[1].sinkhorn.blur`.
         argument: the same in the words of the Python call: `source.points`, `terms[1].blur`.
@@ -37,7 +40,7 @@ class InvalidArgumentError(KantorError, ValueError):
     def __init__(self, field: str, reason: str) -> None:
         self.field = field
         self.reason = reason
-        self.argument = _argument(field)
+        self.argument: str = _argument(field)
         super().__init__(f"{self.argument}: {reason}" if field else reason)
 
     def __reduce__(self) -> tuple[type[InvalidArgumentError], tuple[str, str]]:
@@ -45,15 +48,25 @@ class InvalidArgumentError(KantorError, ValueError):
 
 
 class ServerNotFoundError(KantorError):
-    """There is no server to talk to: no address was given and no binary was found."""
+    """There is no server to talk to: no address was given and no binary was found.
+
+    The message says where was looked. Install a wheel of kantor, build one with `make build`, or give an address;
+    `python -m kantor doctor` checks all of it.
+    """
 
 
 class ServerStartError(KantorError):
-    """The server was started and ended, or did not get ready in time; the message ends with what it wrote."""
+    """The server was started and ended, or did not get ready in time.
+
+    The message ends with what the server wrote, which says why; `python -m kantor doctor` looks at the binary.
+    """
 
 
 class ClosedError(KantorError):
-    """The client or the stream has been closed."""
+    """The client or the stream has been closed.
+
+    Make another, or leave the `with` only after the last call.
+    """
 
 
 class CallError(KantorError):
@@ -73,7 +86,7 @@ class CallError(KantorError):
         self.message = message
         self.retry_after = retry_after
         self.tries = 1
-        self.seconds = 0.0
+        self.seconds: float = 0.0
         self.hint = ""
         super().__init__(code, message, retry_after)
 
@@ -83,27 +96,66 @@ class CallError(KantorError):
 
 
 class UnavailableError(CallError):
-    """The server cannot be reached, or went away. Calls are pure, so the client tried again before it raised this."""
+    """The server cannot be reached, or went away.
+
+    The client tried again before it raised this: half a minute a server that it has seen, three seconds another. Look
+    whether it runs at the address; its log says why it ended. `python -m kantor doctor` says what does not work.
+    """
 
 
 class DeadlineError(CallError, TimeoutError):
-    """The timeout came before the result."""
+    """The timeout came before the result, and the server stopped to compute it.
+
+    Give more (`timeout=`), ask for less (fewer points, a larger tolerance or blur), or see in the message what went
+    wrong meanwhile.
+    """
 
 
 class CancelledError(CallError):
-    """The call was cancelled, here or by the server."""
+    """The call was cancelled: its stream was closed, or the server gave it up.
+
+    Where neither was meant, what closes streams is to be looked for; the call itself may be made again.
+    """
 
 
 class OverloadedError(CallError):
-    """The server is out of room, or a message is larger than it takes."""
+    """The server is out of room. Where it said when to come back the client did, until its patience or time was up.
+
+    Send less at once, from fewer clients, or give the server more processors or memory.
+    """
+
+
+class TooLargeError(CallError):
+    """The request, or its answer, is larger than the server's limit; it was not tried again, and a stream lives on.
+
+    The message says how many bytes there are, how many there may be, and which input is the largest. Send fewer rows or
+    problems at once, or float32, or ask for fewer gradients and extras; or raise the limit of the server with `kantor
+    serve --max-message-size SIZE`.
+
+    Attributes:
+        limit: bytes that a message may have; 0: not known.
+    """
+
+    limit: int = 0
 
 
 class UnsupportedError(CallError):
-    """The server does not know the call: it is older than this client, or not a kantor."""
+    """The server does not know the call: it is older than this client, or not a kantor.
+
+    Start one of the client's own version; `client.info().build.version` tells the server's.
+    """
 
 
 class InternalError(CallError):
-    """The server failed by its own fault; please report it."""
+    """The server failed by its own fault, or in a way that nobody thought of.
+
+    Please report it, with the request that KANTOR_DUMP=DIR keeps and the server's log.
+    """
+
+
+def refusal_of_a_second_derivative(hint: str = "") -> RuntimeError:
+    """Returns what the front ends of frameworks raise that differentiate; the hint says what to do instead."""
+    return RuntimeError(f"kantor's losses can be differentiated once, and this asks for a second derivative{hint}")
 
 
 def _argument(field: str) -> str:

@@ -1,7 +1,7 @@
 """What a loss takes: the arguments of an evaluation.
 
-Arrays are numpy's, or anything that `numpy.asarray` turns into float32 or float64; for `kantor.torch` they are tensors.
-They are never changed.
+Arrays are numpy's, or anything that `numpy.asarray` turns into float32 or float64; for `kantor.torch` they are tensors,
+for `kantor.jax` its arrays. They are never changed.
 
 With one more axis in front, [B, N, D], they are a batch: B problems that are computed each as if it were alone, in one
 call. All batches of a call have the same B; an input without that axis is shared by all problems of a term.
@@ -12,9 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
+from kantor import _show
 
-@dataclass(frozen=True, eq=False)
-class Measure:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Measure(_show.Brief):
     """A weighted point cloud, or a batch of them. Wherever a measure is wanted, an array of points alone is one.
 
     Attributes:
@@ -30,8 +32,8 @@ class Measure:
     sizes: Any = None
 
 
-@dataclass(frozen=True, eq=False)
-class Gaussian:
+@dataclass(frozen=True, eq=False, repr=False)
+class Gaussian(_show.Brief):
     """One normal distribution per row, as an encoder gives them, or a batch of such rows.
 
     Attributes:
@@ -150,8 +152,8 @@ class UniformSphere(Prior):
     size: int | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class GaussianMixture(Prior):
+@dataclass(frozen=True, eq=False, repr=False)
+class GaussianMixture(_show.Brief, Prior):
     """A mixture of K Gaussians with diagonal covariance, sampled by the server.
 
     Attributes:
@@ -170,8 +172,8 @@ class GaussianMixture(Prior):
     size: int | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class ConeCriticState:
+@dataclass(frozen=True, eq=False, repr=False)
+class ConeCriticState(_show.Brief):
     """What a cone critic has learnt: two functions of J cones each, and the state of the optimiser that trains them.
 
     It comes back as the extra `state` of ConeCritic, and is passed on unchanged as an input of the next call. All of
@@ -193,6 +195,13 @@ class ConeCriticState:
     averages: Any
     step: int
 
+
+# The kinds of input that have gradients, and what they can have them in.
+WITH_GRADIENTS = (Measure, Gaussian, Categorical, Bernoulli, VonMisesFisher)
+DIFFERENTIABLE = (
+    *("points", "weights", "mean", "log_variance", "covariance"),
+    *("logits", "probabilities", "concentration"),
+)
 
 # What may be passed as an input: one of the above, or points. Any, because every array library has a type of its own.
 Input: TypeAlias = Any

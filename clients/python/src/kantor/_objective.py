@@ -70,3 +70,8 @@ def terms_of(terms: Terms) -> tuple[Term, ...]:
     if isinstance(terms, Objective):
         return terms.terms
     return tuple(terms)
+
+
+def name_of(term: Term) -> str:
+    """Returns the name that a term has in results."""
+    return term.name or term._loss

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from kantor._inputs import ConeCriticState, Measure
+from kantor import _show
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,8 +80,8 @@ class TermWarning:
     message: str
 
 
-@dataclass(frozen=True, eq=False)
-class Potentials:
+@dataclass(frozen=True, eq=False, repr=False)
+class Potentials(_show.Brief):
     """Dual variables at the points of a term's measures, float64.
 
     Those of a batch are [B, N] and [B, M], with 0 where the measure has padding.
@@ -103,8 +103,8 @@ class Potentials:
     target_self: Array | None
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
+@dataclass(frozen=True, eq=False, repr=False)
+class Plan(_show.Brief):
     """A transport plan by its entries of positive mass, at most N+M-1 of them in each problem, in the order of rows.
 
     With SciPy it is `scipy.sparse.coo_array((plan.mass, (plan.source, plan.target)), shape=(n, m))`.
@@ -140,8 +140,9 @@ class Plan:
         return out if self.sizes is not None else out[0]
 
 
-# What a term returns on request: an array, or what has a name of its own.
-Extra: TypeAlias = "Array | Potentials | Plan | Measure | ConeCriticState"
+# What a term returns on request: an array, Potentials, a Plan, a Measure or a ConeCriticState. Any, because the name
+# that it was asked for by says which: of a union each use would want a cast.
+Extra: TypeAlias = Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +163,10 @@ class TermResult:
     outcomes: tuple[Outcome, ...]
     warnings: tuple[TermWarning, ...]
     extras: Mapping[str, Extra]
-    gradients: Mapping[str, Array] = field(default_factory=dict)
+    gradients: Mapping[str, Array] = field(default_factory=dict[str, "Array"])
+
+    def __repr__(self) -> str:
+        return _show.term(self)
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -268,6 +272,9 @@ class Evaluation:
     timing: Timing
     build: Build
 
+    def __repr__(self) -> str:
+        return _show.evaluation(self)
+
     @property
     def converged(self) -> bool:
         """Whether every term's solvers reached their tolerance."""
@@ -303,8 +310,10 @@ class ServerInfo:
         build: what computes.
         limits: what is refused above.
         losses: that a term can name.
+        threads: that compute, for all calls together; 0: the server is too old to say.
     """
 
     build: Build
     limits: Limits
     losses: tuple[str, ...]
+    threads: int = 0

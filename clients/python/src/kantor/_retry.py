@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from kantor._errors import CallError, DeadlineError, UnavailableError
+from kantor._fork import ForkedError, gate
 
 T = TypeVar("T")
 
@@ -49,6 +50,8 @@ class _Server(Protocol):
     @property
     def given_up(self) -> bool: ...
 
+    def revive(self) -> None: ...
+
 
 class Patience:
     """How long a client waits for its server, from what it knows of it.
@@ -66,6 +69,11 @@ class Patience:
         if self._server is not None and self._server.given_up:
             return 0
         return _LOST_SECONDS if self.answered or self._server is not None else _NEVER_SEEN_SECONDS
+
+    def revive(self) -> None:
+        """Tells a server of the client's own that a call did not reach it."""
+        if self._server is not None:
+            self._server.revive()
 
     def trouble(self) -> str:
         """What happened to a server of the client's own; empty: nothing, or it is another's."""
@@ -92,6 +100,8 @@ class Tries:
         self._count += 1
         if not isinstance(error, CallError) or not retryable(error):
             return None
+        if isinstance(error, UnavailableError):
+            self._patience.revive()
         # Trainers that lost one server at once must not come back in step.
         pause = min(_FIRST_PAUSE * 2.0 ** (self._count - 1), _LONGEST_PAUSE) * random.uniform(0.5, 1)
         if error.retry_after is not None:
@@ -108,6 +118,44 @@ class Tries:
         return error
 
 
+class Attempt:
+    """One call, made again while that may help, without the waiting: whoever makes it waits in their own way."""
+
+    def __init__(self, timeout: float | None, patience: Patience) -> None:
+        self._deadline = Deadline(timeout)
+        self._patience = patience
+        self._tries = Tries(patience)
+        self._left: float | None = None
+        self._last = ""
+
+    def left(self) -> float | None:
+        """Returns what the next try may take of the timeout, in seconds; None: as long as it wants.
+
+        Raises:
+            DeadlineError: the timeout is over, with what the last try met.
+        """
+        self._left = self._deadline.left()
+        if self._left == 0:
+            raise self._tries.told(self._deadline.error("no result", self._last))
+        return self._left
+
+    def pause(self, error: CallError) -> float:
+        """Returns the seconds to wait after a try that failed; raises the error, with how many there were, at the end.
+
+        Raises:
+            CallError: no other try would help.
+        """
+        pause = self._tries.pause(error)
+        if pause is None:
+            raise self._tries.told(error) from None
+        self._last = f"; the last try met: {error}"
+        return pause if self._left is None else min(pause, self._left)
+
+    def answered(self) -> None:
+        """Notes that the server is there."""
+        self._patience.answered = True
+
+
 def retrying(call: Callable[[float | None], T], timeout: float | None, patience: Patience) -> T:
     """Calls, with what is left of the timeout (seconds, None: no limit), again while that may help.
 
@@ -115,20 +163,15 @@ def retrying(call: Callable[[float | None], T], timeout: float | None, patience:
         CallError: of the last try, with how many there were.
         DeadlineError: when the timeout came first, with what the last try met.
     """
-    deadline = Deadline(timeout)
-    tries, last = Tries(patience), ""
+    attempt = Attempt(timeout, patience)
     while True:
-        left = deadline.left()
-        if left == 0:
-            raise tries.told(deadline.error("no result", last))
+        left = attempt.left()
         try:
             answer = call(left)
+        except ForkedError:  # not the server's fault, and no try
+            gate.wait()
         except CallError as error:
-            pause = tries.pause(error)
-            if pause is None:
-                raise tries.told(error) from None
-            last = f"; the last try met: {error}"
-            time.sleep(pause if left is None else min(pause, left))
+            time.sleep(attempt.pause(error))
         else:
-            patience.answered = True
+            attempt.answered()
             return answer

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from kantor._errors import ServerNotFoundError, ServerStartError
 
-_READY_SECONDS = 20.0  # a start takes some 20 ms; the rest is for a machine that is busy
+READY_SECONDS = 20.0  # a start takes some 20 ms; the rest is for a machine that is busy
 _STOP_SECONDS = 10.0
-_LOG_LINES = 1000
+LOG_LINES = 1000
 # A server that ends so often within so many seconds is not started again.
-_MOST_DEATHS = 5
-_DEATHS_SECONDS = 60.0
+MOST_DEATHS = 5
+DEATHS_SECONDS = 60.0
 _SOCKET_PATH_BYTES = 100  # the kernel takes 108 on Linux, 104 on macOS
 
 
@@ -95,14 +95,15 @@ class Server:
     it is started again on the same socket, a few times a minute at most.
     """
 
-    def __init__(self, binary: Path) -> None:
+    def __init__(self, binary: Path, threads: int = 0) -> None:
         self._pid = os.getpid()
         self._binary = binary
+        self._threads = threads
         self._directory = private_directory()
         self._socket = str(Path(self._directory, "kantor.sock"))
         self.address = f"unix:{self._socket}"
-        self._log: collections.deque[str] = collections.deque(maxlen=_LOG_LINES)
-        self._deaths: collections.deque[float] = collections.deque(maxlen=_MOST_DEATHS)
+        self._log: collections.deque[str] = collections.deque(maxlen=LOG_LINES)
+        self._deaths: collections.deque[float] = collections.deque(maxlen=MOST_DEATHS)
         self._last_death = ""
         self._given_up = False
         self._ready = False
@@ -124,7 +125,10 @@ class Server:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [self._binary, "serve", "--listen", self.address, "--exit-with-stdin", "--log-format", "json"],
+            [
+                *[str(self._binary), "serve", "--listen", self.address, "--exit-with-stdin", "--remove-directory"],
+                *["--log-format", "json", "--threads", str(self._threads)],
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -153,7 +157,7 @@ class Server:
         """Reads the log and, where the server ends by itself, starts it again."""
         while True:
             self._read_log(self._process)
-            ended = f"ended with {_status(self._process.wait())}"
+            ended = f"ended with {status_text(self._process.wait())}"
             with self._spawning:
                 if self._stopping.is_set() or not self._ready:
                     return
@@ -171,9 +175,9 @@ class Server:
     def _note_death(self, how: str) -> None:
         now = time.monotonic()
         self._deaths.append(now)
-        recent = sum(now - death < _DEATHS_SECONDS for death in self._deaths)
-        self._given_up = recent >= _MOST_DEATHS
-        self._last_death = how if recent == 1 else f"{how}, as {recent} times within {_DEATHS_SECONDS:g} s"
+        recent = sum(now - death < DEATHS_SECONDS for death in self._deaths)
+        self._given_up = recent >= MOST_DEATHS
+        self._last_death = how if recent == 1 else f"{how}, as {recent} times within {DEATHS_SECONDS:g} s"
 
     def _read_log(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stderr is not None
@@ -182,16 +186,13 @@ class Server:
                 self._log.append(line.decode(errors="replace").rstrip())
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + _READY_SECONDS
-        while not _accepts(self._socket):
-            ended = self._process.poll() is not None
-            if ended or time.monotonic() > deadline:
-                self.stop()
-                status = self._process.returncode
-                how = f"ended with {_status(status)}" if ended else f"was not ready after {_READY_SECONDS:g} s"
-                raise ServerStartError("\n".join([f"{self._binary} serve {how}", *self.log[-10:]]))
-            time.sleep(0.002)
+        if fault := await_socket(self._process, self._socket):
+            self.stop()
+            raise ServerStartError("\n".join([f"{self._binary} serve {fault}", *self.log[-10:]]))
         self._ready = True
+
+    def revive(self) -> None:
+        """Does nothing: a server that ends is started again by the thread that watches it."""
 
     def stop(self) -> None:
         """Ends the server and waits for it. In a forked child, whose parent's the server is, it does nothing."""
@@ -202,15 +203,18 @@ class Server:
             process = self._process
         if process.stdin is not None:
             process.stdin.close()
-        for end in (process.terminate, process.kill):
-            try:
-                process.wait(_STOP_SECONDS)
-                break
-            except subprocess.TimeoutExpired:
-                end()
-        process.wait()
-        self._watcher.join(_STOP_SECONDS)
-        self._remove_directory()
+        try:
+            for end in (process.terminate, process.kill):
+                try:
+                    process.wait(_STOP_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    end()
+        finally:  # an interrupt asks for the end now
+            process.kill()
+            process.wait()
+            self._watcher.join(_STOP_SECONDS)
+            self._remove_directory()
 
     def let_go(self) -> None:
         """Closes a forked child's end of the pipe, so that the server ends with the process that started it."""
@@ -221,7 +225,7 @@ class Server:
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def _status(code: int) -> str:
+def status_text(code: int) -> str:
     """Says how a process ended: `status 3`, `SIGKILL`."""
     try:
         return f"status {code}" if code >= 0 else signal.Signals(-code).name
@@ -232,16 +236,38 @@ def _status(code: int) -> str:
 def private_directory() -> str:
     """Makes a directory that only this user may enter (mode 0700), with a name short enough for a socket in it."""
     directory = tempfile.mkdtemp(prefix="kantor-")
-    if len(os.fsencode(directory)) + len("/kantor.sock") > _SOCKET_PATH_BYTES:
+    if not fits(directory):
         Path(directory).rmdir()
         directory = tempfile.mkdtemp(prefix="kantor-", dir="/tmp")
     return directory
 
 
-def _accepts(path: str) -> bool:
+def fits(directory: str | os.PathLike[str]) -> bool:
+    """Whether the path of a socket in the directory is short enough for the kernel."""
+    return len(os.fsencode(directory)) + len("/kantor.sock") <= _SOCKET_PATH_BYTES
+
+
+def await_socket(process: subprocess.Popen[bytes], path: str) -> str:
+    """Waits for a server to listen; returns what came instead, empty: it does."""
+    deadline = time.monotonic() + READY_SECONDS
+    while not accepts(path):
+        status = process.poll()
+        if status is not None:
+            return f"ended with {status_text(status)}"
+        if time.monotonic() > deadline:
+            return f"was not ready after {READY_SECONDS:g} s"
+        time.sleep(0.002)
+    return ""
+
+
+def accepts(path: str) -> bool:
+    """Whether somebody listens on a Unix socket."""
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(path)
+        except BlockingIOError:  # too many others wait to be accepted
+            return True
         except OSError:
             return False
         return True

@@ -12,9 +12,10 @@ from typing import Any
 
 import grpc
 
-from kantor._errors import CancelledError, ClosedError, InternalError, KantorError, UnavailableError
+from kantor._errors import CancelledError, ClosedError, InternalError, KantorError, TooLargeError, UnavailableError
+from kantor._fork import ForkedError, gate
 from kantor._retry import Deadline, Patience, Tries
-from kantor._status import from_rpc, from_status
+from kantor._status import from_rpc, from_status, too_large
 from kantor._transport import Transport
 from kantor.v1 import loss_service_pb2
 
@@ -23,13 +24,6 @@ Answer = Future[loss_service_pb2.EvaluateResponse]
 _CLOSE_SECONDS = 5.0
 # A batch that was sent so often, over one call after the other, may be what ends them.
 _MOST_SENDS = 8
-
-
-class ForkedError(UnavailableError):
-    """Where the answer of a batch would be when the process forked: whoever wants it sends the batch again."""
-
-    def __init__(self) -> None:
-        super().__init__("UNAVAILABLE", "the process forked")
 
 
 class _GivenUpError(UnavailableError):
@@ -132,6 +126,8 @@ class Session:
                 call.end = _GivenUpError()
                 call.rpc.cancel()
             self._changed.notify_all()
+        if given_up is not None:  # for whoever else waits
+            given_up.answer.set_exception(CancelledError("CANCELLED", "it was given up before the answer"))
 
     def finish(self) -> None:
         """Ends it, without waiting for that. Batches without an answer are given up."""
@@ -148,6 +144,11 @@ class Session:
         self._leave(ForkedError)
         self.join()
 
+    def go_on(self) -> None:
+        """Wakes up who waits for the end of a fork."""
+        with self._changed:
+            self._changed.notify_all()
+
     def _leave(self, why: type[KantorError]) -> None:
         with self._changed:
             self._leaving = why
@@ -160,6 +161,7 @@ class Session:
     def _start(self) -> None:
         if self._leaving is CancelledError:
             raise ClosedError("the stream is closed")
+        self._changed.wait_for(lambda: not gate.closed)
         if self._thread is None:
             self._leaving = self._refusal = None
             self._thread = threading.Thread(target=self._run, name="kantor-stream", daemon=True)
@@ -185,9 +187,10 @@ class Session:
                 self._call = None
                 if self._answers > answers:
                     tries, answers = Tries(self._patience), self._answers
+                refused = isinstance(end, TooLargeError) and self._refuse_larger(end.limit)
                 if self._leaving is not None or (self._window and not self._batches):
                     return self._stop(end)
-                if isinstance(end, _GivenUpError):
+                if refused or isinstance(end, _GivenUpError):
                     continue
                 pause = tries.pause(end)
                 if pause is None or max((b.sends for b in self._batches.values()), default=0) >= _MOST_SENDS:
@@ -196,6 +199,17 @@ class Session:
                 self._changed.wait_for(lambda: self._leaving, pause)
                 if self._leaving is not None:
                     return self._stop(end)
+
+    def _refuse_larger(self, limit: int) -> bool:
+        """Answers the batches that are larger than the server takes; returns whether there were any.
+
+        Stream looks before, but not at small batches, and the server may be another one since.
+        """
+        large = {i: batch for i, batch in self._batches.items() if 0 < limit < batch.request.ByteSize()}
+        for i, batch in large.items():
+            del self._batches[i]
+            batch.answer.set_exception(too_large(batch.request.ByteSize(), limit, batch.request.batch.inputs))
+        return bool(large)
 
     def _stop(self, end: Exception) -> None:
         """Gives up the batches without an answer and ends the thread, which holds the lock."""
@@ -272,12 +286,26 @@ class Session:
 _living: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
-def _leave_for_fork() -> None:
-    """Ends every call before a fork: the child of a process with threads inside gRPC crashes now and then."""
-    for session in list(_living):
+def _before_fork() -> None:
+    """Ends every call before a fork: the child of a process with threads inside gRPC hangs or crashes."""
+    gate.close()
+    running = [session for session in list(_living) if session.running]
+    for session in running:
         session.leave_for_fork()
+    gate.clear(settle=bool(running))
+
+
+def _after_fork() -> None:
+    gate.open()
+    for session in list(_living):
+        session.go_on()
+
+
+def _after_fork_in_child() -> None:
+    # The child's copies have no thread, and perhaps a lock that a thread of the parent's held.
+    _living.clear()
+    gate.renew()
 
 
 if hasattr(os, "register_at_fork"):
-    # The child's copies have no thread, and perhaps a lock that a thread of the parent's held.
-    os.register_at_fork(before=_leave_for_fork, after_in_child=_living.clear)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)

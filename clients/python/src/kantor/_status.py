@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -15,9 +17,11 @@ from kantor._errors import (
     InvalidArgumentError,
     KantorError,
     OverloadedError,
+    TooLargeError,
     UnavailableError,
     UnsupportedError,
 )
+from kantor.v1 import input_pb2
 
 _CLASSES: dict[str, type[CallError]] = {
     "UNAVAILABLE": UnavailableError,
@@ -29,6 +33,11 @@ _CLASSES: dict[str, type[CallError]] = {
     "UNKNOWN": InternalError,
     "DATA_LOSS": InternalError,
 }
+
+
+# What gRPC says of a message above the limit.
+_LARGER = re.compile(r"larger than max \((\d+) vs\. (\d+)\)")
+_RAISE = "`kantor serve --max-message-size SIZE` raises the limit"
 
 
 def from_rpc(error: Any) -> KantorError:
@@ -44,12 +53,14 @@ def from_rpc(error: Any) -> KantorError:
 def from_status(status: status_pb2.Status, retry_after: float | None = None) -> KantorError:
     """Returns the exception for a status message: a trailer's, or that of a failed batch."""
     for detail in status.details:
-        bad, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+        bad, retry, info = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo(), error_details_pb2.ErrorInfo()
         if detail.Unpack(bad) and bad.field_violations:
             first = bad.field_violations[0]
             return InvalidArgumentError(first.field, first.description)
         if detail.Unpack(retry) and retry_after is None:
             retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos * 1e-9
+        if detail.Unpack(info) and info.reason == "RESPONSE_TOO_LARGE":
+            return TooLargeError("RESOURCE_EXHAUSTED", f"{status.message}; {_RAISE}")
     return _exception(code_pb2.Code.Name(status.code), status.message, retry_after)
 
 
@@ -66,4 +77,27 @@ def _pushback(text: str | None) -> float | None:
 def _exception(code: str, message: str, retry_after: float | None) -> KantorError:
     if code == "INVALID_ARGUMENT":
         return InvalidArgumentError("", message)
+    larger = _LARGER.search(message)
+    if code == "RESOURCE_EXHAUSTED" and larger:
+        return too_large(int(larger[1]), int(larger[2]))
     return _CLASSES.get(code, CallError)(code, message, retry_after)
+
+
+def too_large(size: int, limit: int, inputs: Mapping[str, input_pb2.Input] | None = None) -> TooLargeError:
+    """Returns the error of a request that is larger than the server takes; it names the largest of the inputs."""
+    largest = ""
+    if inputs:
+        sizes = {name: given.ByteSize() for name, given in inputs.items()}
+        name = max(sizes, key=lambda name: sizes[name])
+        largest = f"; its largest input, {name}, has {_bytes(sizes[name])}"
+    error = TooLargeError(
+        "RESOURCE_EXHAUSTED",
+        f"the request has {_bytes(size)}, more than the {_bytes(limit)} that the server takes{largest}: "
+        f"send fewer rows or problems at once, or float32; {_RAISE}",
+    )
+    error.limit = limit
+    return error
+
+
+def _bytes(count: int) -> str:
+    return f"{count} bytes ({count / (1 << 20):.1f} MiB)"

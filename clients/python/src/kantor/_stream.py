@@ -9,11 +9,12 @@ from types import TracebackType
 
 from kantor import _codec, _dump
 from kantor._errors import ClosedError
+from kantor._fork import ForkedError
 from kantor._inputs import Input
 from kantor._results import Evaluation
-from kantor._retry import Deadline, Patience
-from kantor._session import Answer, ForkedError, Session
-from kantor._transport import PerProcess, Transport
+from kantor._retry import Deadline, Patience, retrying
+from kantor._session import Answer, Session
+from kantor._transport import LARGE_BYTES, PerProcess, Transport
 from kantor.v1 import loss_service_pb2
 
 
@@ -78,16 +79,17 @@ class Stream:
         patience: Patience,
     ) -> None:
         opening = loss_service_pb2.Open(objective=objective, unordered=unordered)
+        self._transport = transport
+        self._patience = patience
         self._objective = objective
         self._default_timeout = timeout
         self._ids = itertools.count(1)
         self._closed = False
         self._sessions = PerProcess(lambda: Session(transport, opening, patience), Session.finish)
         # Dropped without a close, the call still ends; for that nothing that it holds may hold the stream. At the exit
-        # of the process it ends by itself.
-        weakref.finalize(self, _finish, self._sessions).atexit = False
-        # The objective is refused here, not with the first batch.
-        self._session(self._deadline(None))
+        # of the process it must end before the server does: whoever looks for another one then, on Python 3.12, hangs
+        # in gRPC, which gets no thread any more.
+        weakref.finalize(self, _finish, self._sessions)
 
     def evaluate(
         self,
@@ -140,15 +142,19 @@ class Stream:
     def _submit(
         self, inputs: Mapping[str, Input], overrides: Mapping[str, float] | None, seed: int, deadline: Deadline
     ) -> Pending:
-        # Filled where it will be sent from: a batch that became part of a request later would be copied.
-        request = loss_service_pb2.EvaluateStreamRequest()
-        batch = request.batch
-        batch.id, batch.seed = next(self._ids), _codec.seed(seed)
-        _codec.write_inputs(batch.inputs, inputs)
-        for name, number in (overrides or {}).items():
-            batch.overrides[name] = number
+        request, size = self._batch(inputs, overrides, seed)
+        if size >= LARGE_BYTES:  # in time: the server would end the call, and what else it computes
+            retrying(lambda left: self._check(request, size, left), deadline.left(), self._patience)
         session = self._session(deadline)
         return Pending(self, request, session, session.send(request, deadline))
+
+    def _batch(
+        self, inputs: Mapping[str, Input], overrides: Mapping[str, float] | None, seed: int
+    ) -> tuple[loss_service_pb2.EvaluateStreamRequest, int]:
+        return _codec.batch(next(self._ids), inputs, overrides, _codec.seed(seed))
+
+    def _check(self, request: loss_service_pb2.EvaluateStreamRequest, size: int, timeout: float | None) -> None:
+        self._transport().check(request, request.batch.inputs, size, timeout)
 
     def _deadline(self, timeout: float | None) -> Deadline:
         return Deadline(self._default_timeout if timeout is None else timeout)
@@ -164,11 +170,14 @@ class Stream:
 
     def close(self) -> None:
         """Ends the stream. Batches without an answer are given up."""
-        self._closed = True
-        session = self._sessions.pop()
+        session = self._end()
         if session is not None:
-            session.finish()
             session.join()
+
+    def _end(self) -> Session | None:
+        """Ends the stream without waiting for that, and returns what ends."""
+        self._closed = True
+        return _finish(self._sessions)
 
     def __enter__(self) -> Stream:
         return self
@@ -179,7 +188,8 @@ class Stream:
         self.close()
 
 
-def _finish(sessions: PerProcess[Session]) -> None:
+def _finish(sessions: PerProcess[Session]) -> Session | None:
     session = sessions.pop()
     if session is not None:
         session.finish()
+    return session

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,14 +22,17 @@ class Clouds:
         a: their weights, [N] or [B, N].
         y: points [M, D] or [B, M, D].
         b: their weights, [M] or [B, M].
-        flat: potentials have the shape of the weights; else, without a batch, one more axis of length 1 in front.
     """
 
     x: torch.Tensor
     a: torch.Tensor
     y: torch.Tensor
     b: torch.Tensor
-    flat: bool
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All four, as they are named in requests for gradients."""
+        return {"source.points": self.x, "source.weights": self.a, "target.points": self.y, "target.weights": self.b}
 
     @property
     def batched(self) -> bool:
@@ -43,14 +46,25 @@ class Clouds:
             lower = torch.minimum(*(corner.min for corner in corners))
             return float((torch.maximum(*(corner.max for corner in corners)) - lower).norm())
 
-    def potential(self, numbers: Any, like: torch.Tensor) -> torch.Tensor:
-        """Returns numbers at the points of one side, whose weights are given, as GeomLoss shapes them."""
-        out = torch.from_numpy(numbers).to(like.device, like.dtype)
-        return out if self.batched or self.flat else out.unsqueeze(0)
+    def potentials(self, numbers: Mapping[str, Any]) -> list[torch.Tensor]:
+        """Returns the numbers that are named as the weights' gradients, in the weights' formats."""
+        sides = (("source.weights", self.a), ("target.weights", self.b))
+        return [torch.from_numpy(numbers[name]).to(like.device, like.dtype) for name, like in sides]
+
+    def shaped(self, potential: torch.Tensor, flat: bool) -> torch.Tensor:
+        """Returns a potential, of the shape of its weights, in the shape that GeomLoss has for it.
+
+        Args:
+            potential: one number for each point.
+            flat: without an axis for a single problem, whether or not the clouds have one; else with it.
+        """
+        if self.batched:
+            return potential[0] if flat and len(potential) == 1 else potential
+        return potential if flat else potential.unsqueeze(0)
 
 
-def clouds_of(args: Sequence[torch.Tensor | None], backend: str) -> Clouds:
-    """Returns the clouds in the arguments of a call.
+def clouds_of(args: Sequence[torch.Tensor | None], backend: str) -> tuple[Clouds, bool]:
+    """Returns the clouds in the arguments of a call, and whether there are labels of clusters.
 
     Raises:
         InvalidArgumentError: they are none of GeomLoss's forms, and what is wrong.
@@ -66,7 +80,7 @@ def clouds_of(args: Sequence[torch.Tensor | None], backend: str) -> Clouds:
         raise InvalidArgumentError("y", f"has the shape {shapes}, want the same B and D")
     a, b = (_weights(named.get(name, _uniform(points)), name, points) for name, points in (("a", x), ("b", y)))
     labelled = [_labelled(named.get(name), name, points, backend) for name, points in (("l_x", x), ("l_y", y))]
-    return Clouds(x, a, y, b, flat=backend == "multiscale" or any(labelled))
+    return Clouds(x, a, y, b), labelled[0] or labelled[1]
 
 
 def _points(value: Any, name: str) -> torch.Tensor:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from kantor import _inputs
-from kantor._errors import InvalidArgumentError
-from kantor._inputs import Input
-from kantor.torch._tensors import DIFFERENTIABLE, WIRE, widest, with_arrays
-from kantor.torch._value import refusal_of_a_second_derivative, scaled
+from kantor._errors import InvalidArgumentError, refusal_of_a_second_derivative
+from kantor._inputs import DIFFERENTIABLE, WITH_GRADIENTS, Input
+from kantor.torch._tensors import WIRE, widest, with_arrays
+from kantor.torch._value import scaled
 
 if TYPE_CHECKING:
     from kantor.torch._loss import Loss
@@ -31,6 +31,7 @@ _KINDS: dict[str, Any] = {
     if isinstance(kind, type) and kind.__module__ == _inputs.__name__
 }
 _FIELDS = {name: tuple(field.name for field in fields(kind)) for name, kind in _KINDS.items()}
+_LEARNT = tuple(kind.__name__ for kind in WITH_GRADIENTS)
 
 _numbers = itertools.count(1)
 _living: weakref.WeakValueDictionary[int, Loss] = weakref.WeakValueDictionary()
@@ -80,7 +81,7 @@ def call(
             elif part is not None:
                 tensor = part if isinstance(part, torch.Tensor) else torch.as_tensor(part)
                 learns = tensor.requires_grad and torch.is_grad_enabled()
-                if learns and not (kind in ("Measure", "Gaussian") and field in DIFFERENTIABLE):
+                if learns and not (kind in _LEARNT and field in DIFFERENTIABLE):
                     raise InvalidArgumentError(f"{name}.{field}", "has no gradient: want a tensor without")
                 rows.append(f"{name}\t{kind}\t{field}\t")
                 tensors.append(tensor)
@@ -117,7 +118,7 @@ def _learnt(tensors: Sequence[torch.Tensor], layout: str) -> list[torch.Tensor]:
     return [
         tensor
         for part, tensor in zip(parts, tensors, strict=True)
-        if part.kind in ("Measure", "Gaussian") and part.field in DIFFERENTIABLE
+        if part.kind in _LEARNT and part.field in DIFFERENTIABLE
     ]
 
 

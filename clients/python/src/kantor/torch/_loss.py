@@ -170,11 +170,12 @@ class Loss(torch.nn.Module):
         else:
             report = solve(inputs)
             own = dict(report.gradients)
-        self.report = report
+        found = {"report": report, "_last": draw, "_scheduled": scheduled}
         if counts and not draw.counted:
-            self.step, draw.counted = draw.step + 1, True
-            self._critics = _state.trained(report, self._carried)
-        self._last, self._scheduled = draw, scheduled
+            draw.counted = True
+            found |= {"step": draw.step + 1, "_critics": _state.trained(report, self._carried)}
+        # Each attribute that is set takes microseconds, in which a module looks whether it is a parameter.
+        self.__dict__.update(found)
         return report.value, own
 
     def log(self) -> dict[str, float]:

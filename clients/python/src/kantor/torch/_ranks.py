@@ -10,9 +10,8 @@ import numpy as np
 import torch.distributed
 
 from kantor._errors import InvalidArgumentError
-from kantor._inputs import Input, Measure
+from kantor._inputs import WITH_GRADIENTS, Input, Measure
 from kantor._results import Evaluation
-from kantor.torch._tensors import WITH_GRADIENTS
 
 # The attributes of one input.
 _Attributes = dict[str, Any]

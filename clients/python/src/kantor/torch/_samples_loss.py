@@ -14,6 +14,7 @@ from kantor._errors import InvalidArgumentError
 from kantor._inputs import Measure
 from kantor._results import Evaluation, Potentials
 from kantor._terms import Cost, Kernel, Mmd, Sinkhorn
+from kantor.torch import _compiled_clouds
 from kantor.torch._clouds import Clouds, clouds_of
 from kantor.torch._tensors import with_arrays
 from kantor.torch._value import Value
@@ -45,8 +46,8 @@ class SamplesLoss(torch.nn.Module):
 
     Of "sinkhorn" it takes GeomLoss's schedule step for step: value, potentials and the gradients in points and weights
     are GeomLoss's up to rounding. What the schedule misses is measured, `report` has it, and where it is large an
-    AccuracyWarning says so once. With `tolerance` the same loss is solved until its marginals are that exact, with an
-    interval that contains the exact value. Other than in GeomLoss:
+    AccuracyWarning says so, once in a process for the same p, scaling and debias. With `tolerance` the same loss is
+    solved until its marginals are that exact, with an interval that contains the exact value. Other than in GeomLoss:
 
     - With `reach` the value is GeomLoss's and the gradient that of the loss: GeomLoss's own is too small by
       (ρ+ε/2)/(ρ+ε). `report` says so by the warning GRADIENT_DIFFERS.
@@ -79,7 +80,8 @@ class SamplesLoss(torch.nn.Module):
         potentials: returns (F, G), the derivatives of the loss in the weights, in place of the value; without a graph.
         verbose: has no effect: `report` tells.
         backend: has no effect on numbers. As in GeomLoss, potentials of clouds without a batch are [1, N], and [N] by
-            "multiscale" or with labels.
+            "multiscale", with labels, or by "auto" where GeomLoss would take that: above 10,000² pairs in 1 to 3
+            dimensions.
         tolerance: L1 marginal error, relative to the mass, to which "sinkhorn" is solved, without a schedule; a
             balanced gradient in weights is then centred, <weights, gradient> = 0, as the masses have to stay equal.
             None: GeomLoss's schedule.
@@ -130,34 +132,34 @@ class SamplesLoss(torch.nn.Module):
         self.tolerance = tolerance
         self.report = None
         self._client = client
+        self._number = _compiled_clouds.enrol(self)
         self._check()
 
     def forward(self, *args: torch.Tensor | None) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """Returns the loss between two clouds, or their potentials; the class says in which forms and shapes."""
         self._check()
-        clouds = clouds_of(args, self.backend)
-        tensors = {"source.points": clouds.x, "source.weights": clouds.a}
-        tensors |= {"target.points": clouds.y, "target.weights": clouds.b}
+        clouds, labelled = clouds_of(args, self.backend)
+        tensors = clouds.tensors
         learning = torch.is_grad_enabled() and not self.potentials
         wanted = {name for name, tensor in tensors.items() if learning and tensor.requires_grad}
-        dual = self.potentials or (self._dual and not wanted.isdisjoint(_WEIGHTS))
-        report = self.report = self._evaluate(clouds, wanted, dual)
-        if self._scheduled:
-            self._warn(report)
-        gradients = {name: report.gradients[name] for name in wanted if name in report.gradients}
-        if dual:
-            f, g = self._duals(report, clouds)
-            if self.potentials:
-                return clouds.potential(f, clouds.a), clouds.potential(g, clouds.b)
-            gradients |= {name: numbers for name, numbers in zip(_WEIGHTS, (f, g), strict=True) if name in wanted}
-        (term,) = report.terms.values()
-        value = list(term.values) if clouds.batched else term.value
+        compiled = _compiled_clouds.call(self, clouds, wanted) if torch.compiler.is_compiling() else None
+        if self.potentials:
+            potentials = compiled or clouds.potentials(self._solve(clouds, wanted)[1])
+            flat = labelled or self._multiscale(clouds)
+            return clouds.shaped(potentials[0], flat), clouds.shaped(potentials[1], flat)
+        if compiled:
+            return compiled[0]
+        value, gradients = self._solve(clouds, wanted)
         out: torch.Tensor = Value.apply(value, gradients, tuple(tensors), *tensors.values())
         return out
 
     def extra_repr(self) -> str:
         """Shows the arguments, as torch.nn.Module has it."""
         return f"{self.loss!r}, p={self.p}, blur={self.blur}, reach={self.reach}, tolerance={self.tolerance}"
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._number = _compiled_clouds.enrol(self)
 
     def _check(self) -> None:
         """Refuses what kantor does not have, by name."""
@@ -173,6 +175,13 @@ class SamplesLoss(torch.nn.Module):
             if getattr(self, name) not in known:
                 words = ", ".join(map(str, known))
                 raise InvalidArgumentError(name, f"is {getattr(self, name)!r}, want one of: {words}")
+
+    def _multiscale(self, clouds: Clouds) -> bool:
+        """Whether GeomLoss would take its multiscale algorithm, which has potentials of another shape."""
+        if self.backend != "auto":
+            return self.backend == "multiscale"
+        large = clouds.a.shape[-1] * clouds.b.shape[-1] > 10_000**2
+        return large and self.loss == "sinkhorn" and self.p == 2 and clouds.x.shape[-1] <= 3
 
     @property
     def _scheduled(self) -> bool:
@@ -197,6 +206,21 @@ class SamplesLoss(torch.nn.Module):
         if diameter is None and clouds.batched:
             diameter = clouds.diameter() or None  # each problem alone would have its own
         return replace(transport, profile="geomloss", scaling=self.scaling, diameter=diameter, without_interval=True)
+
+    def _solve(self, clouds: Clouds, wanted: set[str]) -> tuple[float | list[float], dict[str, Any]]:
+        """Returns the value, or those of a batch, and gradients; potentials as if they were wanted in the weights."""
+        dual = self.potentials or (self._dual and not wanted.isdisjoint(_WEIGHTS))
+        report = self.report = self._evaluate(clouds, wanted, dual)
+        if self._scheduled:
+            self._warn(report)
+        gradients = {name: report.gradients[name] for name in wanted if name in report.gradients}
+        if dual:
+            for name, numbers in zip(_WEIGHTS, self._duals(report, clouds), strict=True):
+                if self.potentials or name in wanted:
+                    wide = clouds.tensors[name].dtype == torch.float64
+                    gradients[name] = numbers.astype(np.float64 if wide else np.float32, copy=False)
+        (term,) = report.terms.values()
+        return list(term.values) if clouds.batched else term.value, gradients
 
     def _evaluate(self, clouds: Clouds, wanted: set[str], dual: bool) -> Evaluation:
         extras = []
@@ -240,4 +264,4 @@ class SamplesLoss(torch.nn.Module):
             f"marginal error of {max(errors):.2g} of the mass: its gradient is far from the loss's. With "
             "tolerance=3e-4 the loss is solved; a larger blur, or a scaling nearer to 1, comes closer too"
         )
-        warnings.warn(message, AccuracyWarning, stacklevel=5)
+        warnings.warn(message, AccuracyWarning, stacklevel=6)

@@ -10,7 +10,7 @@ import torch
 
 from kantor._errors import InvalidArgumentError
 from kantor._inputs import ConeCriticState
-from kantor._objective import Term
+from kantor._objective import Term, name_of
 from kantor._results import Evaluation
 from kantor._terms import ConeCritic
 from kantor.schedules import Schedule
@@ -33,11 +33,6 @@ class Draw:
     step: int
     critics: Critics
     counted: bool = False
-
-
-def name_of(term: Term) -> str:
-    """Returns the name that a term has in results."""
-    return term.name or term._loss
 
 
 def seed_of(base: int, step: int) -> int:

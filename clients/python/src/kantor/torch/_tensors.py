@@ -9,25 +9,7 @@ from typing import Any
 import torch
 
 from kantor._errors import InvalidArgumentError
-from kantor._inputs import (
-    Bernoulli,
-    Categorical,
-    ConeCriticState,
-    Gaussian,
-    Input,
-    Measure,
-    Prior,
-    VonMisesFisher,
-)
-
-# What an input can have gradients in.
-DIFFERENTIABLE = (
-    *("points", "weights", "mean", "log_variance", "covariance"),
-    *("logits", "probabilities", "concentration"),
-)
-
-# The kinds of input that have tensors with gradients.
-WITH_GRADIENTS = (Measure, Gaussian, Categorical, Bernoulli, VonMisesFisher)
+from kantor._inputs import DIFFERENTIABLE, WITH_GRADIENTS, ConeCriticState, Input, Prior
 
 # What the wire has for a number format. float32 holds every number of the half formats.
 WIRE = {
@@ -40,20 +22,22 @@ WIRE = {
 
 def widest(tensors: Iterable[torch.Tensor]) -> torch.dtype:
     """Returns the number format of a value: float64 if a tensor is, or if there is none; else float32."""
-    formats = {tensor.dtype for tensor in tensors}
+    formats = [tensor.dtype for tensor in tensors]
     return torch.float32 if formats and torch.float64 not in formats else torch.float64
 
 
 def differentiable(inputs: Mapping[str, Input]) -> dict[str, torch.Tensor]:
     """Returns the tensors among the inputs by `input.field` that can have a gradient."""
-    measured = {name: Measure(value) if isinstance(value, torch.Tensor) else value for name, value in inputs.items()}
-    return {
-        f"{name}.{field}": getattr(value, field)
-        for name, value in measured.items()
-        if isinstance(value, WITH_GRADIENTS)
-        for field in DIFFERENTIABLE
-        if isinstance(getattr(value, field, None), torch.Tensor)
-    }
+    out = {}
+    for name, value in inputs.items():
+        if isinstance(value, torch.Tensor):
+            out[f"{name}.points"] = value
+        elif isinstance(value, WITH_GRADIENTS):
+            for field in DIFFERENTIABLE:
+                tensor = getattr(value, field, None)
+                if isinstance(tensor, torch.Tensor):
+                    out[f"{name}.{field}"] = tensor
+    return out
 
 
 def with_arrays(value: Input, name: str) -> Input:
@@ -84,8 +68,9 @@ def _array(value: torch.Tensor, path: str) -> Any:
         raise InvalidArgumentError(path, reason)
     if path.endswith(".sizes"):
         return value.detach().cpu().numpy()
-    if value.dtype not in WIRE:
+    wire = WIRE.get(value.dtype)
+    if wire is None:
         reason = f"is {value.dtype}, want torch.float32, torch.float64, or a half format: use .float() before"
         raise InvalidArgumentError(path, reason)
-    # Halves travel from the device as they are.
-    return value.detach().cpu().to(WIRE[value.dtype]).numpy()
+    host = value.detach().cpu()  # halves travel from the device as they are
+    return (host if host.dtype == wire else host.to(wire)).numpy()

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from kantor._errors import refusal_of_a_second_derivative
 from kantor.torch._tensors import widest
 
 
@@ -21,22 +22,29 @@ class Value(torch.autograd.Function):
         names: tuple[str, ...],
         *tensors: torch.Tensor,
     ) -> torch.Tensor:
-        own = (
-            torch.from_numpy(gradients[name]).to(tensor.device) if name in gradients else None
-            for name, tensor in zip(names, tensors, strict=True)
-        )
-        ctx.save_for_backward(*own, *tensors)
+        own: list[torch.Tensor] = []
+        ctx.places = []
+        for i, name in enumerate(names):
+            if name in gradients:
+                ctx.places.append(i)
+                own += (on_device_of(tensors[i], gradients[name]), tensors[i])
+        ctx.save_for_backward(*own)
         return torch.tensor(value, dtype=widest(tensors), device=tensors[0].device if tensors else None)
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        saved = ctx.saved_tensors  # read once, or activation checkpointing objects
-        half = len(saved) // 2
-        gradients = (
-            None if gradient is None else scaled(_Once.apply(gradient, tensor), upstream, tensor.dtype)
-            for gradient, tensor in zip(saved[:half], saved[half:], strict=True)
-        )
-        return None, None, None, *gradients
+        saved = iter(ctx.saved_tensors)  # read once, or activation checkpointing objects
+        out: list[torch.Tensor | None] = [None] * len(ctx.needs_input_grad)
+        again = torch.is_grad_enabled()  # what this computes may be differentiated: create_graph=True
+        for i, gradient, tensor in zip(ctx.places, saved, saved, strict=True):
+            out[3 + i] = scaled(_Once.apply(gradient, tensor) if again else gradient, upstream, tensor.dtype)
+        return tuple(out)
+
+
+def on_device_of(tensor: torch.Tensor, gradient: Any) -> torch.Tensor:
+    """Returns an array as a tensor where another is."""
+    out = torch.from_numpy(gradient)
+    return out if tensor.is_cpu else out.to(tensor.device)
 
 
 def scaled(gradient: torch.Tensor, upstream: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -44,10 +52,13 @@ def scaled(gradient: torch.Tensor, upstream: torch.Tensor, dtype: torch.dtype) -
 
     An upstream [B] is of values of a batch, each times the gradient of its problem.
     """
-    factors = upstream.to(gradient.device, gradient.dtype).reshape(
-        upstream.shape + (1,) * (gradient.dim() - upstream.dim())
-    )
-    return (gradient * factors).to(dtype)
+    # What changes nothing is not called: each call is a microsecond of a step.
+    if upstream.dtype != gradient.dtype or upstream.device != gradient.device:
+        upstream = upstream.to(gradient.device, gradient.dtype)
+    if upstream.dim():
+        upstream = upstream.reshape(upstream.shape + (1,) * (gradient.dim() - upstream.dim()))
+    out = gradient * upstream
+    return out if out.dtype == dtype else out.to(dtype)
 
 
 class _Once(torch.autograd.Function):
@@ -64,8 +75,3 @@ class _Once(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         raise refusal_of_a_second_derivative()
-
-
-def refusal_of_a_second_derivative() -> RuntimeError:
-    """Returns what to raise."""
-    return RuntimeError("kantor's losses can be differentiated once, and this asks for a second derivative")
