@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import accuracy, exact, machine, memory, own, plots, report, rows
+from bench import accuracy, client, exact, machine, memory, own, plots, report, rows
 from bench.measure import Budget
 from bench.problems import Problem, wide_blur
 from bench.server import running
@@ -126,6 +126,7 @@ def _tasks(full: bool) -> Iterator[Task]:
             for power in (1, 2):
                 seconds, run = {256: 3, 1024: 6, 4096: 45}[n], partial(exact.exact_transport, n=n, dim=dim, power=power)
                 yield Task(f"exact transport, N={n} D={dim} p={power}", seconds, run)
+    yield from _client_tasks()
     yield Task("round trip", 4, partial(rows.round_trip, n=64, dim=8))
     yield Task("share of the round trip", 5, partial(rows.share, n=1024, dim=32))
     yield Task("beside a large request", 12, partial(rows.beside, n=64, dim=8, large=16384, seconds=5))
@@ -136,6 +137,18 @@ def _tasks(full: bool) -> Iterator[Task]:
         for library in memory.LIBRARIES:
             seconds = 10 * max(1, n / 4096) ** 2
             yield Task(f"memory, {library} N={n}", seconds, partial(rows.memory, library=library, n=n))
+
+
+def _client_tasks() -> Iterator[Task]:
+    """The Python client by itself, and in the place of GeomLoss."""
+    for dim in (2, 32):
+        for n in (64, 256, 1024, 4096):
+            seconds = {64: 3, 256: 3, 1024: 15, 4096: 75}[n]
+            yield Task(f"client: drop-in, N={n} D={dim}", seconds, partial(client.drop_in, n=n, dim=dim))
+    for dim in (2, 32):
+        yield Task(f"client: torch overhead, N=256 D={dim}", 12, partial(client.torch_overhead, n=256, dim=dim))
+    yield Task("client: overlap", 15, partial(client.overlap, n=1024, dim=32))
+    yield Task("client: imports", 10, client.imports)
 
 
 def _own_tasks(n: int) -> Iterator[Task]:
@@ -161,6 +174,10 @@ def _smoke_tasks() -> Iterator[Task]:
     yield Task("instruction sets", 1, partial(own.instruction_sets, problem=problem, geomloss=True))
     yield Task("round trip", 1, partial(rows.round_trip, n=8, dim=2, calls=50))
     yield Task("share of the round trip", 1, partial(rows.share, n=16, dim=2))
+    yield Task("client: drop-in", 1, partial(client.drop_in, n=16, dim=2))
+    yield Task("client: torch overhead", 1, partial(client.torch_overhead, n=16, dim=2, calls=20))
+    yield Task("client: overlap", 1, partial(client.overlap, n=16, dim=2, steps=4))
+    yield Task("client: imports", 2, partial(client.imports, processes=1))
     yield Task("beside a large request", 2, partial(rows.beside, n=8, dim=2, large=4096, seconds=0.2))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from bench import report_accuracy, report_exact, report_own
+from bench import report_accuracy, report_client, report_exact, report_own
 from bench.markdown import milliseconds, percent, ratio, table
 from bench.rows import Row
 
@@ -33,8 +33,12 @@ def text(results: dict[str, Any], plots: list[tuple[str, str]]) -> str:
     parts = [_HEAD, _machine(results), _behind(rows), report_accuracy.section(of(rows, "same accuracy"))]
     parts += [
         _work(of(rows, "same work")),
+        report_client.drop_in(of(rows, "drop-in")),
         report_exact.section(of(rows, "exact")),
         _trips(of(rows, "round trip"), of(rows, "share")),
+        report_client.torch_overhead(of(rows, "torch overhead")),
+        report_client.overlap(of(rows, "overlap")),
+        report_client.imports(of(rows, "imports")),
     ]
     parts += [_beside(of(rows, "beside")), _growth(of(rows, "growth")), _memory(of(rows, "memory"))]
     parts += [report_own.kernel(of(rows, "kernel")), report_own.scaling(of(rows, "scaling"))]
@@ -84,6 +88,7 @@ def _behind(rows: list[Row]) -> str:
             if timing["median"] < own:
                 where = f"N={row['n']}, D={row['dim']}"
                 found.append(f"same work, {where}: {ratio(timing['median'] / own)} against {name}")
+    found += report_client.behind(of(rows, "drop-in"))
     found += report_exact.behind(of(rows, "exact"))
     found += [f"{row['name']} could not be measured: {row['error']}" for row in of(rows, "failed")]
     lines = "\n".join(f"- {line}" for line in found) or "In no row of this run."
