@@ -11,6 +11,7 @@ import kantor
 from conftest import ROOT
 
 
+@pytest.mark.needs("jax")
 def test_the_blocks_run(
     client: kantor.Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

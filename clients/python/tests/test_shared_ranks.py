@@ -234,6 +234,7 @@ assert servers(directory) == [pid]
 """
 
 
+@pytest.mark.needs("torch")
 def test_torchrun(temporary: Path) -> None:
     """Four ranks have one server, also after an elastic restart, and the first that is through does not end it."""
     script, out = temporary / "rank.py", temporary / "out"

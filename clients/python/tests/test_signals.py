@@ -88,7 +88,8 @@ def seconds_of_work(pid: int) -> float:
         "client.evaluate(slow, far)",
         "stream.evaluate(far)",
         # Inside backward, as where activations are computed again.
-        """
+        pytest.param(
+            """
 import torch, kantor.torch
 loss = kantor.torch.Loss(slow, client)
 x = torch.from_numpy(x).requires_grad_()
@@ -96,6 +97,8 @@ total = x.sum()
 total.register_hook(lambda gradient: gradient * loss(x=x, y=torch.from_numpy(y)))
 total.backward()
 """,
+            marks=pytest.mark.needs("torch"),
+        ),
     ],
     ids=["unary", "stream", "backward"],
 )
