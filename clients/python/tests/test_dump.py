@@ -175,7 +175,8 @@ def test_what_is_not_finite_is_computed_again(
     result, gradients = compute(client, kantor.Objective((weight * kantor.GaussianKl("q"),)), given)
     assert only(dumps).name.endswith("-nan.json")
     assert np.isfinite(result.value) == (weight > 1)
-    assert sum(np.isinf(gradient).all() for gradient in gradients.values()) == 1
+    # Where the value is infinite there is no direction of descent, and the gradient 0.
+    assert sum(np.isinf(gradient).all() for gradient in gradients.values()) == (weight > 1)
     assert_replayed(only(dumps), result, gradients)
 
 

@@ -50,7 +50,7 @@ class Gaussian(_show.Brief):
 
 
 @dataclass(frozen=True, eq=False)
-class Categorical:
+class Categorical(_show.Brief):
     """One distribution over K classes per row, by one of two parameters; or a batch of such rows.
 
     A latent of several choices is passed as that many rows.
@@ -67,7 +67,7 @@ class Categorical:
 
 
 @dataclass(frozen=True, eq=False)
-class Bernoulli:
+class Bernoulli(_show.Brief):
     """D independent bits per row, by one of two parameters; or a batch of such rows.
 
     Attributes:
@@ -81,7 +81,7 @@ class Bernoulli:
 
 
 @dataclass(frozen=True, eq=False)
-class VonMisesFisher:
+class VonMisesFisher(_show.Brief):
     """One distribution on the unit sphere per row, of density proportional to e^(concentration <mean, x>); or a batch.
 
     Attributes:
