@@ -107,8 +107,13 @@ def main() -> int:
         suites += [timed(run_go, name) for name in GO_TESTS]
         suites.append(timed(run_pytest, "pytest"))
         bases = pythons.find()
-        oldest = {pythons.OWN, pythons.SUPPORTED[0]}
-        chosen = [pythons.Environment(version, "oldest" if version in oldest else "newest") for version in bases]
+        # The two ends; what is between has `make test-pythons`, and the one that is here its newest packages above.
+        ends = [version for version in (pythons.SUPPORTED[0], pythons.SUPPORTED[-1]) if version in bases]
+        oldest = {*ends[:1]} if pythons.SUPPORTED[0] in ends else {pythons.OWN}
+        chosen = [
+            pythons.Environment(version, "oldest" if version in oldest else "newest")
+            for version in sorted({*ends, *oldest})
+        ]
         # Not what would only repeat itself: the wheel, the benchmarks.
         suites += run_pythons(bases, chosen, "-m", "not once")
         closing = [

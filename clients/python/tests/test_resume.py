@@ -176,7 +176,8 @@ def test_an_end_that_would_come_again_is_everybodys_answer(script: Script, end: 
     script.turns = [lambda batch: end]
     with pytest.raises(kantor.CallError, match=end.message):
         values(script)
-    assert len(script.calls) == 1
+    sent = [batch for call in script.calls for batch in call]
+    assert len(sent) == len(set(sent))  # one that was submitted only after the end has a call of its own
 
 
 def test_a_batch_that_ends_every_call_is_given_up(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
