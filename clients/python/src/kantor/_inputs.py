@@ -49,7 +49,7 @@ class Gaussian(_show.Brief):
     covariance: Any = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Categorical(_show.Brief):
     """One distribution over K classes per row, by one of two parameters; or a batch of such rows.
 
@@ -66,7 +66,7 @@ class Categorical(_show.Brief):
     probabilities: Any = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Bernoulli(_show.Brief):
     """D independent bits per row, by one of two parameters; or a batch of such rows.
 
@@ -80,7 +80,7 @@ class Bernoulli(_show.Brief):
     probabilities: Any = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class VonMisesFisher(_show.Brief):
     """One distribution on the unit sphere per row, of density proportional to e^(concentration <mean, x>); or a batch.
 

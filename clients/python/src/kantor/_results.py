@@ -200,8 +200,8 @@ class TermResult:
         return self.outcomes[0]
 
 
-@dataclass(frozen=True, eq=False)
-class DiagnosticResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class DiagnosticResult(_show.Brief):
     """What a diagnostic says.
 
     Attributes:
