@@ -21,8 +21,8 @@ from kantor.torch import _device
 class OnDevice(torch.Tensor):
     """A tensor that says it is on a GPU."""
 
-    is_cpu = property(lambda self: False)  # type: ignore[assignment]
-    is_cuda = property(lambda self: True)  # type: ignore[assignment]
+    is_cpu = property(lambda self: False)
+    is_cuda = property(lambda self: True)
 
     # What is computed from it is plain, but for what looks at the same numbers.
     @classmethod
