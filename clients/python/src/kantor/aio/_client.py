@@ -24,6 +24,7 @@ class Client:
 
     It is used in an `async with`, or closed by aclose(). Without an address the server starts with the first call, or
     where the `async with` begins. Tasks may share a client, and so may event loops, one after the other or in threads.
+    It can be pickled once it has a server's address: the copy talks to the same server and never ends it.
 
     Args:
         address: of a running server: `host:port` or `unix:/path`. None: that in $KANTOR_ADDRESS; without it the client
@@ -133,3 +134,11 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def __reduce__(self) -> tuple[functools.partial[Client], tuple[str]]:
+        core = self._core.peek()
+        if core is None:
+            raise TypeError(
+                "the server of this kantor.aio.Client has not started: want one with an address, or started"
+            )
+        return functools.partial(Client, timeout=self._timeout), (core.address,)
