@@ -152,6 +152,10 @@ class Transport:
         """Starts to compute one objective, and does not wait. Whether it is too large was asked of check() before."""
         return Underway(self, self._evaluate, request, timeout)
 
+    def diagnose_later(self, request: Any, timeout: float | None) -> Underway:
+        """Starts to compute diagnostics, and does not wait."""
+        return Underway(self, self._diagnose, request, timeout)
+
     def info_later(self, timeout: float | None) -> Underway:
         """Starts to ask the server what it is, and does not wait."""
         return Underway(self, self._info, info_service_pb2.GetServerInfoRequest(), timeout)
