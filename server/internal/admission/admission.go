@@ -19,7 +19,7 @@ type Request struct {
 
 // Limits bound what is computed and what waits. All of them are positive but Bytes.
 type Limits struct {
-	Small, Large int           // requests computed at once: the short, and beside them the long
+	Small, Large int           // requests computed at once: those of at most SmallTime and, beside them, the others
 	PerCaller    int           // requests that wait, of one caller
 	Queued       int           // of all callers
 	Wait         time.Duration // the longest wait
@@ -27,8 +27,8 @@ type Limits struct {
 	Processors   int           // that compute
 }
 
-// SmallSeconds is what a request takes at most to be a short one.
-const SmallSeconds = 20 * time.Millisecond
+// SmallTime is what a request takes at most to be a short one.
+const SmallTime = 20 * time.Millisecond
 
 // Of the bytes, an eighth is for what waits, an eighth for short requests and the rest for long ones, so that none of them takes the others' room.
 const shares = 8
@@ -178,7 +178,7 @@ func (c *Controller) enter(ctx context.Context, r Request) (*Ticket, error) {
 func (c *Controller) ticket(r Request) *Ticket {
 	c.number++
 	t := &Ticket{controller: c, request: r, number: c.number, likely: c.speeds.likely(r), least: c.speeds.least(r), line: c.small}
-	if t.likely > SmallSeconds || c.limits.Bytes > 0 && t.total() > c.limits.share() {
+	if t.likely > SmallTime || c.limits.Bytes > 0 && t.total() > c.limits.share() {
 		t.line = c.large
 	}
 	return t
