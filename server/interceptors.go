@@ -20,10 +20,12 @@ func (s *Server) interceptors() ([]grpc.UnaryServerInterceptor, []grpc.StreamSer
 	finish := logging.WithLogOnEvents(logging.FinishCall) // payloads are the caller's data: never logged
 	recovered := recovery.WithRecoveryHandlerContext(func(ctx context.Context, p any) error { return toStatus(s.panicked(ctx, p)).Err() })
 	return []grpc.UnaryServerInterceptor{
+			identifyUnary,
 			logging.UnaryServerInterceptor(logger, finish),
 			recovery.UnaryServerInterceptor(recovered),
 			s.boundUnary,
 		}, []grpc.StreamServerInterceptor{
+			identifyStream,
 			logging.StreamServerInterceptor(logger, finish),
 			recovery.StreamServerInterceptor(recovered),
 			s.boundStream,
