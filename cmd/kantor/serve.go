@@ -40,6 +40,7 @@ type serveCommand struct {
 	Threads        int           `default:"0" placeholder:"N" help:"How many threads compute, for all calls together; 0: as many as the affinity mask and the control group's quota allow (${default})."`
 	goneWith
 	pairMemory
+	observed
 }
 
 // Run serves until it is told to stop.
@@ -52,15 +53,25 @@ func (c serveCommand) Run(std streams) error {
 		return err
 	}
 	setThreads(c.Threads) // before anyone can ask how many there are
+	logger := c.logger(c.logTo(std.stderr))
+	traces, err := newTracing(context.Background(), logger, versionText())
+	if err != nil {
+		return err
+	}
+	defer traces.close()
 	srv, err := server.New(server.Config{
-		Version: versionText(), Logger: c.logger(c.logTo(std.stderr)), DrainGrace: c.DrainGrace, MessageBytes: int(c.MaxMessageSize),
+		Version: versionText(), Logger: logger, DrainGrace: c.DrainGrace, MessageBytes: int(c.MaxMessageSize), Tracer: traces.tracer(),
 	})
+	if err != nil {
+		return err
+	}
+	admin, err := c.listenAdmin()
 	if err != nil {
 		return err
 	}
 	listener, err := server.Listen(c.Listen, c.Insecure)
 	if err != nil {
-		return fmt.Errorf("--listen %w", err)
+		return errors.Join(fmt.Errorf("--listen %w", err), closeListener(admin))
 	}
 	// When the program that started it is gone, so are its pipes. A line of log to one of them must not kill the server before it has stopped.
 	signal.Ignore(syscall.SIGPIPE)
@@ -74,10 +85,12 @@ func (c serveCommand) Run(std streams) error {
 	})
 	leave := c.whenAlone(std.stdin, lease, c.Listen, func() { srv.Drain(min(goneGrace, c.DrainGrace)) })
 	if _, err := fmt.Fprintf(std.stdout, "kantor %s listening on %s\n", versionText(), server.Address(listener)); err != nil {
-		return errors.Join(err, listener.Close())
+		return errors.Join(err, listener.Close(), closeListener(admin))
 	}
+	ended := serveAdmin(srv, admin, logger)
 	defer runtime.KeepAlive(paceCollections())
 	err = srv.Serve(ctx, listener)
+	ended()
 	leave()
 	return err
 }
