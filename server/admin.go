@@ -18,7 +18,7 @@ import (
 const (
 	maxAdminConnections  = 32
 	maxScrapes           = 4 // at once
-	adminHeaderTimeout   = 5 * time.Second
+	adminHeaderTimeout   = 3 * time.Second
 	adminReadTimeout     = 10 * time.Second
 	adminWriteTimeout    = 2 * time.Minute // which also bounds the seconds of a profile
 	adminIdleTimeout     = 2 * time.Minute // above the minute that scrapes usually are apart

@@ -185,7 +185,9 @@ func TestRecoveryCoversOtherCalls(t *testing.T) {
 func throughUnary(ctx context.Context, interceptors []grpc.UnaryServerInterceptor, handler grpc.UnaryHandler) error {
 	for _, each := range slices.Backward(interceptors) {
 		inner := handler
-		handler = func(ctx context.Context, req any) (any, error) { return each(ctx, req, &grpc.UnaryServerInfo{FullMethod: "/a/B"}, inner) }
+		handler = func(ctx context.Context, req any) (any, error) {
+			return each(ctx, req, &grpc.UnaryServerInfo{FullMethod: "/a/B"}, inner)
+		}
 	}
 	_, err := handler(grpc.NewContextWithServerTransportStream(ctx, headers{}), nil)
 	return err
@@ -195,7 +197,9 @@ func throughUnary(ctx context.Context, interceptors []grpc.UnaryServerIntercepto
 func throughStream(wire grpc.ServerStream, interceptors []grpc.StreamServerInterceptor, handler grpc.StreamHandler) error {
 	for _, each := range slices.Backward(interceptors) {
 		inner := handler
-		handler = func(srv any, wire grpc.ServerStream) error { return each(srv, wire, &grpc.StreamServerInfo{FullMethod: "/a/B"}, inner) }
+		handler = func(srv any, wire grpc.ServerStream) error {
+			return each(srv, wire, &grpc.StreamServerInfo{FullMethod: "/a/B"}, inner)
+		}
 	}
 	return handler(nil, wire)
 }
@@ -211,7 +215,7 @@ type contextStream struct {
 	ctx context.Context
 }
 
-func (b contextStream) Context() context.Context     { return b.ctx }
+func (b contextStream) Context() context.Context    { return b.ctx }
 func (b contextStream) SetHeader(metadata.MD) error { return nil }
 
 func TestMessagesAboveTheLimitAreRefused(t *testing.T) {
