@@ -137,7 +137,7 @@ func (s *Server) logFinish(ctx context.Context, method string, start time.Time, 
 	attrs := make([]slog.Attr, 0, 20)
 	attrs = append(attrs, slog.String("request_id", requestID(ctx)), slog.String("method", strings.TrimPrefix(method, "/")),
 		slog.String("code", st.Code().String()))
-	if reason := reasonOf(st); reason != "" {
+	if reason := reasonIn(st); reason != "" {
 		attrs = append(attrs, slog.String("reason", reason))
 	}
 	attrs = append(attrs, slog.Float64("seconds", time.Since(start).Seconds()))
@@ -155,8 +155,8 @@ func finishLevel(method string, code codes.Code) slog.Level {
 	return slog.Level(logging.DefaultServerCodeToLevel(code))
 }
 
-// reasonOf returns the reason that an error's details name; "": none.
-func reasonOf(st *status.Status) string {
+// reasonIn returns the reason that an error's details name; "": none.
+func reasonIn(st *status.Status) string {
 	for _, detail := range st.Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok {
 			return info.GetReason()
