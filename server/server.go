@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,17 +20,25 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	kantorv1 "kantor/gen/kantor/v1"
+	"kantor/losses"
+	"kantor/server/internal/admission"
 )
 
 // Defaults of [Config].
 const (
 	DefaultMessageBytes = 128 << 20
 	DefaultWindow       = 4
+	DefaultQueue        = 256
+	DefaultQueueWait    = 30 * time.Second
+	DefaultStreamIdle   = 15 * time.Minute
 	DefaultDrainGrace   = 30 * time.Second
 )
 
 // Bounds that protect the server from its clients.
 const (
+	maxQueued            = 4096 // requests that wait, of all callers
+	minLargeAtOnce       = 8    // requests computed at once that take long: they share the processors, and the next may be a short one of them
+	minSmallAtOnce       = 4
 	maxConnections       = 256
 	maxStreams           = 64 // per connection
 	maxHeaderBytes       = 16 << 10
@@ -54,6 +63,14 @@ type Config struct {
 	MessageBytes int
 	// Window is the most batches in flight on one stream. Zero: DefaultWindow.
 	Window int
+	// MemoryBytes is the most memory that requests may take. Zero: there is no limit.
+	MemoryBytes int64
+	// Queue is the most requests of one caller that wait for their turn. Zero: DefaultQueue.
+	Queue int
+	// QueueWait is the longest that a request waits for its turn. Zero: DefaultQueueWait.
+	QueueWait time.Duration
+	// StreamIdle is how long a stream stays open that nothing happens on. Zero: DefaultStreamIdle.
+	StreamIdle time.Duration
 	// DrainGrace is how long a stop waits for what is open. Zero: DefaultDrainGrace.
 	DrainGrace time.Duration
 	// Observer is told what becomes of requests. Nil: nobody is.
@@ -71,6 +88,14 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("window: got %d, want 0 or more", c.Window)
 	case c.DrainGrace < 0:
 		return c, fmt.Errorf("drain grace: got %v, want 0 or more", c.DrainGrace)
+	case c.MemoryBytes < 0:
+		return c, fmt.Errorf("memory bytes: got %d, want 0 or more", c.MemoryBytes)
+	case c.Queue < 0 || c.Queue > maxQueued:
+		return c, fmt.Errorf("queue: got %d, want 0 to %d", c.Queue, maxQueued)
+	case c.QueueWait < 0:
+		return c, fmt.Errorf("queue wait: got %v, want 0 or more", c.QueueWait)
+	case c.StreamIdle < 0:
+		return c, fmt.Errorf("stream idle: got %v, want 0 or more", c.StreamIdle)
 	}
 	if c.Version == "" {
 		c.Version = "dev"
@@ -78,19 +103,26 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.MessageBytes == 0 {
-		c.MessageBytes = DefaultMessageBytes
-	}
-	if c.Window == 0 {
-		c.Window = DefaultWindow
-	}
-	if c.DrainGrace == 0 {
-		c.DrainGrace = DefaultDrainGrace
-	}
 	if c.Observer == nil {
 		c.Observer = unobserved{}
 	}
+	c.MessageBytes = cmp.Or(c.MessageBytes, DefaultMessageBytes)
+	c.Window = cmp.Or(c.Window, DefaultWindow)
+	c.Queue = cmp.Or(c.Queue, DefaultQueue)
+	c.QueueWait = cmp.Or(c.QueueWait, DefaultQueueWait)
+	c.StreamIdle = cmp.Or(c.StreamIdle, DefaultStreamIdle)
+	c.DrainGrace = cmp.Or(c.DrainGrace, DefaultDrainGrace)
 	return c, nil
+}
+
+// admission is how much is computed at once, and how much waits. Processors are shared out tile by tile among all that is computed, so that more at once
+// answers nothing earlier; but what is short fills no processors by itself, and what is long does not always.
+func (c Config) admission() admission.Limits {
+	processors := losses.Processors()
+	return admission.Limits{
+		Small: max(minSmallAtOnce, 2*processors), Large: max(minLargeAtOnce, processors), Processors: processors,
+		PerCaller: c.Queue, Queued: maxQueued, Wait: c.QueueWait, Bytes: c.MemoryBytes,
+	}
 }
 
 // Server is a loss server.
@@ -99,6 +131,7 @@ type Server struct {
 	evaluator Evaluator
 	counters  *counters
 	metrics   *metrics
+	admission *admission.Controller
 	grpc      *grpc.Server
 	health    *health.Server
 
@@ -123,6 +156,7 @@ func New(config Config) (*Server, error) {
 		evaluator: Evaluator{Version: config.Version},
 		counters:  newCounters(),
 		metrics:   newMetrics(config.Version),
+		admission: admission.New(config.admission()),
 		health:    health.NewServer(),
 		draining:  make(chan struct{}),
 		drained:   make(chan struct{}),
