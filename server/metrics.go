@@ -16,6 +16,9 @@ import (
 // severalLosses is the label loss of an objective of different losses: there are more sets of losses than a label should have values.
 const severalLosses = "several"
 
+// sinkhornLoss is the loss whose iterations are counted: those of others are other things, such as a simplex's pivots.
+const sinkhornLoss = "sinkhorn"
+
 // secondsBuckets are of what takes from microseconds to minutes: each bound is 2 or 2.5 times the one before.
 var secondsBuckets = []float64{50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1, 2.5, 5, 10, 25, 60, 120}
 
@@ -68,7 +71,7 @@ func newMetrics(version string) *metrics {
 	m.registry.MustRegister(m.calls, m.phases, m.iterations, m.unconverged, m.rejected, m.panics, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// An increase from nothing is none that Prometheus sees, so what is counted begins with 0.
-	for _, loss := range append(lossNames(), severalLosses) {
+	for _, loss := range lossNames() {
 		m.unconverged.WithLabelValues(loss)
 	}
 	for _, reason := range RejectionReasons() {
@@ -80,12 +83,44 @@ func newMetrics(version string) *metrics {
 // describe adds what is read from the server itself, when that is wired.
 func (m *metrics) describe(s *Server) {
 	m.calls.InitializeMetrics(s.grpc)
+	m.registry.MustRegister(loadCollector{s.Load})
 	for code := range s.counters.codes {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "kantor_evaluations_total", ConstLabels: prometheus.Labels{"code": codes.Code(code).String()},
 			Help: "Requests and batches of the LossService that ended, by gRPC's code; a batch of a stream ends with a code of its own.",
 		}, func() float64 { return float64(s.counters.codes[code].Load()) }))
 	}
+}
+
+var (
+	queueDesc   = prometheus.NewDesc("kantor_queue_length", "Requests and batches that wait for their turn, by how long they take to compute.", []string{"size"}, nil)
+	runningDesc = prometheus.NewDesc("kantor_running", "Requests and batches that are computed, by how long they take.", []string{"size"}, nil)
+	bytesDesc   = prometheus.NewDesc("kantor_inflight_bytes", "Bytes counted for requests: inputs, what computing takes, and answers until they are sent.", nil, nil)
+	limitDesc   = prometheus.NewDesc("kantor_memory_limit_bytes", "The most that kantor_inflight_bytes may be; 0: there is no limit.", nil, nil)
+)
+
+// loadCollector reads what there is to do when it is asked, all of it at one moment.
+type loadCollector struct{ load func() Load }
+
+// Describe implements prometheus.Collector.
+func (loadCollector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{queueDesc, runningDesc, bytesDesc, limitDesc} {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c loadCollector) Collect(to chan<- prometheus.Metric) {
+	load := c.load()
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	gauge(queueDesc, float64(load.QueuedSmall), "small")
+	gauge(queueDesc, float64(load.QueuedLarge), "large")
+	gauge(runningDesc, float64(load.RunningSmall), "small")
+	gauge(runningDesc, float64(load.RunningLarge), "large")
+	gauge(bytesDesc, float64(load.Bytes))
+	gauge(limitDesc, float64(load.MemoryBytes))
 }
 
 // lossLabel is the value of the label loss for an objective's losses, each once.
@@ -108,11 +143,13 @@ func (m *metrics) Finished(_ context.Context, f Finished) {
 	for i, d := range phasesOf(f) {
 		m.phases.WithLabelValues(loss, phaseNames[i]).Observe(d.Seconds())
 	}
-	for _, n := range f.Iterations {
-		m.iterations.Observe(float64(n))
-	}
-	if f.Unconverged > 0 {
-		m.unconverged.WithLabelValues(loss).Add(float64(f.Unconverged))
+	for _, solve := range f.Solves {
+		if solve.Loss == sinkhornLoss {
+			m.iterations.Observe(float64(solve.Iterations))
+		}
+		if !solve.Converged {
+			m.unconverged.WithLabelValues(solve.Loss).Inc()
+		}
 	}
 }
 

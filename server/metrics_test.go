@@ -104,21 +104,22 @@ func TestMetricsOfPanics(t *testing.T) {
 	wantCount(t, s.Server, "kantor_evaluations_total", "code=Internal", 1)
 }
 
-// What is refused while others wait is counted by its reason, and what waits and runs is seen.
-func TestMetricsOfRejections(t *testing.T) {
+func TestMetricsOfWhatIsObserved(t *testing.T) {
 	m := newMetrics("v1")
 	for _, reason := range RejectionReasons() {
 		m.Rejected(context.Background(), reason)
 	}
 	m.Finished(context.Background(), Finished{Err: context.Canceled, Admitted: Admitted{Losses: []string{"kl"}}})
 	m.Finished(context.Background(), Finished{
-		Admitted: Admitted{Losses: []string{"sinkhorn"}, Queue: time.Second}, Iterations: []int{7, 9}, Unconverged: 2,
+		Admitted: Admitted{Losses: []string{"sinkhorn"}, Queue: time.Second},
+		Solves:   []Solve{{"sinkhorn", 7, false}, {"sinkhorn", 9, true}, {"transport", 100, false}},
 	})
 	s := &Server{metrics: m}
 	for _, reason := range RejectionReasons() {
 		wantCount(t, s, "kantor_admission_rejected_total", "reason="+reason, 1)
 	}
-	wantCount(t, s, "kantor_unconverged_total", "loss=sinkhorn", 2)
+	wantCount(t, s, "kantor_unconverged_total", "loss=sinkhorn", 1)
+	wantCount(t, s, "kantor_unconverged_total", "loss=transport", 1)
 	wantCount(t, s, "kantor_unconverged_total", "loss=kantorovich", 0)
 	if h := metricOf(t, s, "kantor_sinkhorn_iterations", "").GetHistogram(); h.GetSampleSum() != 16 {
 		t.Errorf("%v iterations, want 16", h.GetSampleSum())
@@ -150,7 +151,7 @@ func TestMetricsAreTheServersOwn(t *testing.T) {
 	}
 }
 
-var metricRow = regexp.MustCompile("(?m)^\\| `([a-z_*]+)` \\| ([a-z]*) \\| ([^|]*) \\|")
+var metricRow = regexp.MustCompile("(?m)^\\| `([a-z_*]+)` \\| ([a-z]*) ?\\| ([^|]*?) ?\\|")
 
 // The list of metrics in the documentation is that of a scrape: names, types and labels.
 func TestDocumentedMetricsAreThoseOfAScrape(t *testing.T) {
