@@ -32,6 +32,9 @@ type call struct {
 	dimension int      // the highest of the inputs'
 }
 
+// maxFinishAttrs is the most attributes that a finish line has.
+const maxFinishAttrs = 17
+
 type callKey struct{}
 
 // callOf returns the call that a context belongs to; nil: none that is logged.
@@ -90,11 +93,14 @@ func (c *call) setCaller(name string) {
 	c.caller = name
 }
 
-// attrs are those of the finish line.
-func (c *call) attrs() []slog.Attr {
+// phaseAttrs are the names of the phases' times.
+var phaseAttrs = [phaseCount]string{"decode_seconds", "queue_seconds", "compute_seconds", "encode_seconds"}
+
+// appendTo adds the call's own to the attributes of its finish line.
+func (c *call) appendTo(attrs []slog.Attr) []slog.Attr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	attrs := []slog.Attr{slog.String("caller", c.caller)}
+	attrs = append(attrs, slog.String("caller", c.caller))
 	if c.results+c.failures+c.rejected > 0 {
 		attrs = append(attrs, slog.Int("results", c.results), slog.Int("failures", c.failures), slog.Int("rejected", c.rejected))
 	}
@@ -102,8 +108,8 @@ func (c *call) attrs() []slog.Attr {
 		return attrs
 	}
 	attrs = append(attrs, slog.String("losses", strings.Join(c.losses, ",")), slog.Int("n", c.points), slog.Int("d", c.dimension))
-	for i, name := range phaseNames {
-		attrs = append(attrs, slog.Float64(name+"_seconds", c.phases[i].Seconds()))
+	for i, name := range phaseAttrs {
+		attrs = append(attrs, slog.Float64(name, c.phases[i].Seconds()))
 	}
 	return attrs
 }
@@ -134,7 +140,7 @@ func (s *Server) logFinish(ctx context.Context, method string, start time.Time, 
 	if !s.config.Logger.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 20)
+	attrs := make([]slog.Attr, 0, maxFinishAttrs)
 	attrs = append(attrs, slog.String("request_id", requestID(ctx)), slog.String("method", strings.TrimPrefix(method, "/")),
 		slog.String("code", st.Code().String()))
 	if reason := reasonIn(st); reason != "" {
@@ -144,7 +150,7 @@ func (s *Server) logFinish(ctx context.Context, method string, start time.Time, 
 	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
 		attrs = append(attrs, slog.String("trace_id", span.TraceID().String()))
 	}
-	s.config.Logger.LogAttrs(ctx, level, "finished call", append(attrs, c.attrs()...)...)
+	s.config.Logger.LogAttrs(ctx, level, "finished call", c.appendTo(attrs)...)
 }
 
 // finishLevel is how loud a call's end is: a server asked every second whether it is healthy has nothing to tell of that.
