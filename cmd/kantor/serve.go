@@ -54,10 +54,7 @@ func (c serveCommand) Run(std streams) error {
 	}
 	setThreads(c.Threads) // before anyone can ask how many there are
 	logger := c.logger(c.logTo(std.stderr))
-	traces, err := newTracing(context.Background(), logger, versionText())
-	if err != nil {
-		return err
-	}
+	traces := newTracing(context.Background(), logger, versionText())
 	defer traces.close()
 	srv, err := server.New(server.Config{
 		Version: versionText(), Logger: logger, DrainGrace: c.DrainGrace, MessageBytes: int(c.MaxMessageSize), Tracer: traces.tracer(),

@@ -3,9 +3,9 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,8 +17,6 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
-
-	"kantor/losses"
 )
 
 // traceFlush is how long the end of the process waits for a collector to take the last spans.
@@ -28,25 +26,27 @@ const traceFlush = 3 * time.Second
 // hold beside that (headers, certificates, samplers, limits, attributes) the SDK reads by itself.
 type tracing struct{ provider *sdktrace.TracerProvider }
 
-// newTracing returns nil where no spans are wanted.
-func newTracing(ctx context.Context, logger *slog.Logger, version string) (*tracing, error) {
-	wanted, err := tracesWanted(os.Getenv)
-	if err != nil || !wanted {
-		return nil, err
+// newTracing returns nil where no spans are wanted. What is wrong with the variables is logged and keeps no server from serving: whoever starts one from a
+// program has often set them for that program.
+func newTracing(ctx context.Context, logger *slog.Logger, version string) *tracing {
+	logger = logger.With(slog.String("of", "tracing"))
+	if !tracesWanted(os.Getenv, logger) {
+		return nil
 	}
-	exporter, err := newExporter(ctx, os.Getenv)
+	exporter, err := newExporter(ctx, os.Getenv, logger)
 	if err != nil {
-		return nil, err
+		logger.Warn("nothing is traced", slog.Any("error", err))
+		return nil
 	}
 	// What comes later wins: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES.
 	about, err := resource.New(ctx, resource.WithTelemetrySDK(),
 		resource.WithAttributes(attribute.String("service.name", "kantor"), attribute.String("service.version", version)), resource.WithFromEnv())
 	if err != nil {
-		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
+		logger.Warn("OTEL_RESOURCE_ATTRIBUTES", slog.Any("error", err))
 	}
 	// The one thing that the SDK has for the whole process alone: where it says that spans are lost.
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { logger.Warn("tracing", slog.Any("error", err)) }))
-	return &tracing{sdktrace.NewTracerProvider(sdktrace.WithBatcher(discreet{exporter}), sdktrace.WithResource(about))}, nil
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { logger.Warn("spans are lost", slog.Any("error", err)) }))
+	return &tracing{sdktrace.NewTracerProvider(sdktrace.WithBatcher(discreet{exporter}), sdktrace.WithResource(about))}
 }
 
 // tracer is what makes spans; nil: nothing does.
@@ -69,33 +69,35 @@ func (t *tracing) close() {
 	}
 }
 
-// tracesWanted reads which exporter the variables name.
-func tracesWanted(env func(string) string) (bool, error) {
+// tracesWanted reads which exporters the variables name.
+func tracesWanted(env func(string) string, logger *slog.Logger) bool {
 	if strings.EqualFold(env("OTEL_SDK_DISABLED"), "true") {
-		return false, nil
+		return false
 	}
-	switch exporter := env("OTEL_TRACES_EXPORTER"); exporter {
-	case "none":
-		return false, nil
-	case "otlp":
-		return true, nil
-	case "":
-		return env("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "", nil
-	default:
-		return false, &losses.InputError{Field: "OTEL_TRACES_EXPORTER", Reason: fmt.Sprintf("is %q, want otlp or none", exporter)}
+	exporters := env("OTEL_TRACES_EXPORTER")
+	if exporters == "" {
+		return env("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
 	}
+	names := strings.Split(exporters, ",")
+	wanted := slices.Contains(names, "otlp")
+	if !wanted && !slices.Contains(names, "none") {
+		logger.Warn("nothing is traced", slog.String("OTEL_TRACES_EXPORTER", exporters), slog.String("want", "otlp or none"))
+	}
+	return wanted
 }
 
 // newExporter connects in the background, so that a server starts whether or not its collector runs.
-func newExporter(ctx context.Context, env func(string) string) (*otlptrace.Exporter, error) {
-	switch protocol := cmp.Or(env("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), env("OTEL_EXPORTER_OTLP_PROTOCOL"), "http/protobuf"); protocol {
+func newExporter(ctx context.Context, env func(string) string, logger *slog.Logger) (*otlptrace.Exporter, error) {
+	const standard = "http/protobuf"
+	protocol := cmp.Or(env("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), env("OTEL_EXPORTER_OTLP_PROTOCOL"), standard)
+	switch protocol {
 	case "grpc":
 		return otlptracegrpc.New(ctx)
-	case "http/protobuf":
-		return otlptracehttp.New(ctx)
+	case standard:
 	default:
-		return nil, &losses.InputError{Field: "OTEL_EXPORTER_OTLP_PROTOCOL", Reason: fmt.Sprintf("is %q, want grpc or http/protobuf", protocol)}
+		logger.Warn("spans are sent by "+standard, slog.String("OTEL_EXPORTER_OTLP_PROTOCOL", protocol), slog.String("want", "grpc or "+standard))
 	}
+	return otlptracehttp.New(ctx)
 }
 
 // discreet leaves out of spans what the caller may have sent, and the spans of health checks, of which there is one every few seconds.

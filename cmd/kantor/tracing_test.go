@@ -24,7 +24,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	kantorv1 "kantor/gen/kantor/v1"
-	"kantor/losses"
 	"kantor/server"
 )
 
@@ -100,10 +99,7 @@ func (c *collector) overHTTP(t *testing.T) {
 // traced serves with the tracing of the environment while use runs, and sends all spans before it returns.
 func traced(t *testing.T, use func(context.Context, *grpc.ClientConn)) {
 	t.Helper()
-	traces, err := newTracing(t.Context(), slog.New(slog.DiscardHandler), "v1.2.3")
-	if err != nil {
-		t.Fatal(err)
-	}
+	traces := newTracing(t.Context(), slog.New(slog.DiscardHandler), "v1.2.3")
 	srv, err := server.New(server.Config{Tracer: traces.tracer()})
 	if err != nil {
 		t.Fatal(err)
@@ -255,26 +251,46 @@ func TestTracesAreOffUnlessAsked(t *testing.T) {
 	for _, test := range []struct {
 		env    map[string]string
 		wanted bool
-		field  string // of the error
+		warned string
 	}{
 		{map[string]string{}, false, ""},
 		{map[string]string{"OTEL_SERVICE_NAME": "x"}, false, ""},
 		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a"}, true, ""},
 		{map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://a"}, true, ""},
 		{map[string]string{"OTEL_TRACES_EXPORTER": "otlp"}, true, ""},
+		{map[string]string{"OTEL_TRACES_EXPORTER": "console,otlp"}, true, ""},
 		{map[string]string{"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://a"}, false, ""},
 		{map[string]string{"OTEL_SDK_DISABLED": "TRUE", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://a"}, false, ""},
-		{map[string]string{"OTEL_TRACES_EXPORTER": "zipkin"}, false, "OTEL_TRACES_EXPORTER"},
+		{map[string]string{"OTEL_TRACES_EXPORTER": "zipkin"}, false, `OTEL_TRACES_EXPORTER=zipkin want="otlp or none"`},
 	} {
-		wanted, err := tracesWanted(func(name string) string { return test.env[name] })
-		var bad *losses.InputError
-		if wanted != test.wanted || (test.field == "") != (err == nil) || test.field != "" && (!errors.As(err, &bad) || bad.Field != test.field) {
-			t.Errorf("%v: got %v, %v", test.env, wanted, err)
+		var log bytes.Buffer
+		wanted := tracesWanted(func(name string) string { return test.env[name] }, slog.New(slog.NewTextHandler(&log, nil)))
+		if wanted != test.wanted || (test.warned == "") != (log.Len() == 0) || !strings.Contains(log.String(), test.warned) {
+			t.Errorf("%v: got %v and %q", test.env, wanted, log.String())
 		}
 	}
-	var bad *losses.InputError
-	_, err := newExporter(t.Context(), func(name string) string { return map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}[name] })
-	if !errors.As(err, &bad) || !strings.Contains(err.Error(), "http/json") {
-		t.Errorf("an unknown protocol: got %v, want an InputError", err)
+}
+
+// Variables that are wrong, or meant for the program that starts the server, are told of and keep no server from serving.
+func TestWrongVariablesAreWarnedOf(t *testing.T) {
+	for _, test := range []struct {
+		env, value, warned string
+		traced             bool
+	}{
+		{"OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", `OTEL_EXPORTER_OTLP_PROTOCOL=http/json want="grpc or http/protobuf"`, true},
+		{"OTEL_RESOURCE_ATTRIBUTES", "no attribute", "OTEL_RESOURCE_ATTRIBUTES", true},
+		{"OTEL_TRACES_EXPORTER", "jaeger", "nothing is traced", false},
+	} {
+		t.Run(test.env, func(t *testing.T) {
+			c := &collector{}
+			c.overHTTP(t)
+			t.Setenv(test.env, test.value)
+			var log bytes.Buffer
+			traces := newTracing(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), "v1")
+			traces.close()
+			if (traces.tracer() != nil) != test.traced || !strings.Contains(log.String(), test.warned) {
+				t.Errorf("traced: %v, %s", traces != nil, log.String())
+			}
+		})
 	}
 }
