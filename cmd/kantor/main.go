@@ -24,6 +24,7 @@ type cli struct {
 	Serve   serveCommand   `cmd:"" help:"Serve losses over gRPC until SIGTERM or SIGINT, or with those who need it (--exit-with-stdin, --exit-with-lease)."`
 	Eval    evalCommand    `cmd:"" help:"Compute losses of .npy files, or of an EvaluateRequest in JSON, as the server does, and print them as JSON."`
 	Bench   benchCommand   `cmd:"" help:"Measure the vector kernels on this machine."`
+	Load    loadCommand    `cmd:"" help:"Put a load of evaluations on servers and measure latencies and errors."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
