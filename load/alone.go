@@ -20,7 +20,7 @@ const calibration = 2 * time.Second
 
 // ask returns what the first server says of itself.
 func ask(ctx context.Context, config Config) (*kantorv1.GetServerInfoResponse, error) {
-	options, err := config.Target.options()
+	options, err := config.Target.Options()
 	if err != nil {
 		return nil, err
 	}

@@ -34,8 +34,8 @@ type Target struct {
 // encrypted reports whether TLS is used.
 func (t Target) encrypted() bool { return t.TLS || t.CA != "" || t.Certificate != "" }
 
-// options are those to dial an address with.
-func (t Target) options() ([]grpc.DialOption, error) {
+// Options are those to dial an address with. The error is a *[losses.InputError].
+func (t Target) Options() ([]grpc.DialOption, error) {
 	transport := insecure.NewCredentials()
 	if t.encrypted() {
 		config, err := t.tls()
@@ -107,7 +107,7 @@ func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]strin
 	return map[string]string{"authorization": "Bearer " + b.token}, nil
 }
 
-// RequireTransportSecurity implements [credentials.PerRPCCredentials]; options has seen to what is in plain text.
+// RequireTransportSecurity implements [credentials.PerRPCCredentials]; Options has seen to what is in plain text.
 func (b bearer) RequireTransportSecurity() bool { return b.secure }
 
 // String hides the token from whoever prints a configuration.

@@ -67,7 +67,9 @@ func TestTarget(t *testing.T) {
 	}
 	s := grpc.NewServer(grpc.UnaryInterceptor(wanted), grpc.WaitForHandlers(true),
 		grpc.Creds(credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert})))
-	f := fake{evaluate: func(context.Context, *kantorv1.EvaluateRequest) (*kantorv1.EvaluateResponse, error) { return &kantorv1.EvaluateResponse{}, nil }}
+	f := fake{evaluate: func(context.Context, *kantorv1.EvaluateRequest) (*kantorv1.EvaluateResponse, error) {
+		return &kantorv1.EvaluateResponse{}, nil
+	}}
 	kantorv1.RegisterLossServiceServer(s, f)
 	kantorv1.RegisterInfoServiceServer(s, f)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -28,7 +28,7 @@ type trainer struct {
 
 // connect makes the trainers and asks each one's server what it is; the first one's answer is returned.
 func (r *runner) connect(ctx context.Context) (*kantorv1.GetServerInfoResponse, error) {
-	options, err := r.config.Target.options()
+	options, err := r.config.Target.Options()
 	if err != nil {
 		return nil, err
 	}

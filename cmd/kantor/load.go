@@ -7,12 +7,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
 	"kantor/load"
-	"kantor/losses"
 )
 
 type loadCommand struct {
@@ -31,16 +29,8 @@ type loadCommand struct {
 	PID        int           `name:"pid" placeholder:"PID" help:"Process of a server on this machine, to report its processor time."`
 	Goals      bool          `help:"Measure what a server is held to, with sizes of its own, instead of a mix: needs --pid. Exits with 1 where a goal is missed."`
 	JSON       bool          `name:"json" help:"Print JSON instead of a table."`
-	TLS        bool          `name:"tls" help:"Encrypt, with the system's authorities unless --tls-ca names others."`
-	TLSCA      string        `name:"tls-ca" placeholder:"FILE" help:"Authorities to trust, PEM."`
-	TLSCert    string        `name:"tls-cert" placeholder:"FILE" help:"Certificate to show the server, PEM."`
-	TLSKey     string        `name:"tls-key" placeholder:"FILE" help:"Its key, PEM."`
-	TLSName    string        `name:"tls-server-name" placeholder:"NAME" help:"Name that the server's certificate has, where it is not the address's."`
-	TokenFile  string        `placeholder:"FILE" help:"File with the bearer token to send."`
+	targetFlags
 }
-
-// maxTokenBytes is more than any token has.
-const maxTokenBytes = 4096
 
 var (
 	errDiffering = errors.New("answers differ from the first to the same request")
@@ -106,36 +96,14 @@ func (c loadCommand) config() (load.Config, error) {
 	if err != nil {
 		return load.Config{}, err
 	}
-	token, err := readToken(c.TokenFile)
+	target, err := c.target(c.Address...)
 	if err != nil {
 		return load.Config{}, err
 	}
 	return load.Config{
-		Target: load.Target{Addresses: c.Address, TLS: c.TLS, CA: c.TLSCA, Certificate: c.TLSCert, Key: c.TLSKey, ServerName: c.TLSName, Token: token},
-		Mix:    mix, Losses: c.Loss, Rate: c.Rate, Trainers: c.Trainers, Stream: c.Stream, Duration: c.Duration, Deadline: c.Deadline, Seed: c.Seed,
+		Target: target, Mix: mix, Losses: c.Loss, Rate: c.Rate, Trainers: c.Trainers, Stream: c.Stream, Duration: c.Duration, Deadline: c.Deadline, Seed: c.Seed,
 		Verify: c.Verify, Cancel: c.Cancel, Disconnect: c.Disconnect, PID: c.PID,
 	}, nil
-}
-
-// readToken reads a file that holds a token and nothing else.
-func readToken(path string) (string, error) {
-	if path == "" {
-		return "", nil
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return "", &losses.InputError{Field: "--token-file", Reason: err.Error()}
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxTokenBytes))
-	if err != nil {
-		return "", &losses.InputError{Field: "--token-file", Reason: err.Error()}
-	}
-	token := strings.TrimSpace(string(text))
-	if token == "" || strings.ContainsAny(token, " \t\r\n") {
-		return "", &losses.InputError{Field: "--token-file", Reason: path + " does not hold one token and nothing else"} // nor is said what it does
-	}
-	return token, nil
 }
 
 // showProgress keeps one line up to date; end removes it.

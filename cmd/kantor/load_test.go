@@ -88,6 +88,26 @@ func TestLoadInterrupted(t *testing.T) {
 	}
 }
 
+func TestHealth(t *testing.T) {
+	s := serve(t, "--listen", "unix:"+filepath.Join(shortDir(t), "s"))
+	if code, stdout, stderr := kantor(t, "health", "--address", s.address, "--timeout", "10s"); code != 0 || stdout != "SERVING\n" {
+		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+	}
+	stream := s.evaluate() // which holds the stop up
+	if err := s.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := stream.Recv(); err != nil || m.GetDraining() == nil {
+		t.Fatalf("got %v, %v, want draining", m, err)
+	}
+	if code, stdout, _ := kantor(t, "health", "--address", s.address, "--timeout", "200ms"); code != exitFailure || stdout != "" {
+		t.Errorf("exit %d: %s, want that a server that stops is not healthy", code, stdout)
+	}
+	if code, _, stderr := kantor(t, "health", "--timeout", "0s"); code != exitUsage {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+}
+
 func TestLoadMistakes(t *testing.T) {
 	empty, two := filepath.Join(t.TempDir(), "empty"), filepath.Join(t.TempDir(), "two")
 	for path, text := range map[string]string{empty: "\n", two: "a b\n"} {
