@@ -274,7 +274,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"bench", "nothing"}, `unexpected argument nothing, want one of "kernel", "scaling"`},
 		{[]string{"bench"}, `expected one of "kernel", "scaling"`},
 		{[]string{"serve", "nothing"}, "unexpected argument nothing\n"},
-		{[]string{"walk"}, `unexpected argument walk, want one of "serve", "eval", "bench", "version"`},
+		{[]string{"walk"}, `unexpected argument walk, want one of "serve", "eval", "bench", "load", "health", "version"`},
 		{nil, "expected one of"},
 	} {
 		code, stdout, stderr := kantor(t, c.args...)
