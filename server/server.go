@@ -34,10 +34,12 @@ const (
 	DefaultDrainGrace   = 30 * time.Second
 )
 
+// MaxQueue is the most requests of all callers that wait.
+const MaxQueue = 4096
+
 // Bounds that protect the server from its clients.
 const (
-	maxQueued            = 4096 // requests that wait, of all callers
-	minLargeAtOnce       = 8    // requests computed at once that take long: they share the processors, and the next may be a short one of them
+	minLargeAtOnce       = 8 // requests computed at once that take long: they share the processors, and the next may be a short one of them
 	minSmallAtOnce       = 4
 	maxConnections       = 256
 	maxStreams           = 64 // per connection
@@ -90,8 +92,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("drain grace: got %v, want 0 or more", c.DrainGrace)
 	case c.MemoryBytes < 0:
 		return c, fmt.Errorf("memory bytes: got %d, want 0 or more", c.MemoryBytes)
-	case c.Queue < 0 || c.Queue > maxQueued:
-		return c, fmt.Errorf("queue: got %d, want 0 to %d", c.Queue, maxQueued)
+	case c.Queue < 0 || c.Queue > MaxQueue:
+		return c, fmt.Errorf("queue: got %d, want 0 to %d", c.Queue, MaxQueue)
 	case c.QueueWait < 0:
 		return c, fmt.Errorf("queue wait: got %v, want 0 or more", c.QueueWait)
 	case c.StreamIdle < 0:
@@ -121,7 +123,7 @@ func (c Config) admission() admission.Limits {
 	processors := losses.Processors()
 	return admission.Limits{
 		Small: max(minSmallAtOnce, 2*processors), Large: max(minLargeAtOnce, processors), Processors: processors,
-		PerCaller: c.Queue, Queued: maxQueued, Wait: c.QueueWait, Bytes: c.MemoryBytes,
+		PerCaller: c.Queue, Queued: MaxQueue, Wait: c.QueueWait, Bytes: c.MemoryBytes,
 	}
 }
 

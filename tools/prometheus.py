@@ -48,8 +48,19 @@ LOADS: dict[str, list[str]] = {
     "of several losses": ["--mix", "64x4", "--loss", "sinkhorn", "--loss", "mmd", "--rate", "5"],
     "unconverged": ["--mix", "64x4", "--loss", "sinkhorn:blur=0.001,max_iterations=1", "--rate", "5"],
     "large": ["--mix", "4096x16", "--trainers", "8"],
-    "too late": ["--mix", "4096x16", "--deadline", "20ms", "--rate", "5"],
-    "cancelled": ["--mix", "2048x16", "--cancel", "0.9", "--rate", "2"],
+    "too late": ["--mix", "16384x16", "--deadline", "1s", "--rate", "2"],
+    "cancelled": ["--mix", "2048x16", "--cancel", "0.9", "--trainers", "2"],
+}
+
+# What the loads must have brought about, beside what the dashboard shows.
+HAPPENED: dict[str, str] = {
+    "refused, the queue was full": 'kantor_admission_rejected_total{reason="QUEUE_FULL"} > 0',
+    "refused, the deadline was too soon": 'kantor_admission_rejected_total{reason="DEADLINE_TOO_SOON"} > 0',
+    "cancelled": 'kantor_evaluations_total{code="Canceled"} > 0',
+    "something large ran": 'max_over_time(kantor_running{size="large"}[1m]) > 0',
+    "something waited": 'max_over_time(sum(kantor_queue_length)[1m:1s]) > 0',
+    "memory was counted": "max_over_time(kantor_inflight_bytes[1m]) > 0",
+    "of several losses": 'kantor_eval_seconds_count{loss="several"} > 0',
 }
 
 
@@ -108,7 +119,7 @@ def serving(folder: Path) -> Iterator[tuple[str, str]]:
     """A server: its address and its admin listener's. Its queue is short, so that a load can fill it."""
     address, log = f"unix:{folder}/socket", folder / "kantor.log"
     command = [str(KANTOR), "serve", "--listen", address, "--admin", "127.0.0.1:0", "--drain-grace", "1s"]
-    with process([*command, "--log-level", "info"], log):
+    with process([*command, "--queue", "2", "--memory", "2GiB"], log):
         found = until(lambda: re.search(r'msg="admin listening" address=(\S+)', log.read_text()), "the server", log)
         yield address, found.group(1)
 
@@ -183,14 +194,14 @@ def check_metrics(admin: str) -> None:
 
 
 def queries(prometheus: str) -> dict[str, str]:
-    """What has to have series, by where it stands: the dashboard's queries, and the series that the rules name."""
-    found: dict[str, str] = {}
+    """What has to have series, by where it stands: what happened, the dashboard's queries, the series of the rules."""
+    found = {f"it happened: {name}": query for name, query in HAPPENED.items()}
     for panel in json.loads(DASHBOARD.read_text())["panels"]:
         for target in panel.get("targets", ()):
             query = target["expr"]
             for variable, value in VARIABLES.items():
                 query = query.replace(variable, value)
-            found[f"{panel['title']} {target['refId']}"] = query
+            found[f"panel {panel['id']}, {panel['title']}, {target['refId']}"] = query
     for group in api(prometheus, "rules")["groups"]:
         for rule in group["rules"]:
             if rule["health"] == "err":
