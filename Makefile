@@ -36,8 +36,8 @@ test: needs-test build .venv/dev.stamp ## Run every test and check, about ten mi
 test-pythons: needs build .venv/protoc.stamp ## Run the Python client's tests on Python 3.10 to 3.13, each with the oldest and the newest packages
 	@.venv/bin/python tools/test.py --pythons
 
-test-system: needs ## Run the Go tests as an arm64 machine does, emulated by qemu-user, about three minutes
-	@tools/arm64.sh
+test-system: needs build .venv/dev.stamp ## Run what needs Debian's packages, which it names: arm64 by qemu-user, a real Prometheus; PARTS="prometheus" runs some
+	@tools/system.sh $(PARTS)
 
 lint: needs-test build .venv/dev.stamp ## Run the checks only: vet, staticcheck, buf, ruff, mypy, pyright, benchmarks once
 	@.venv/bin/python tools/test.py --checks
