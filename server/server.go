@@ -55,6 +55,8 @@ type Config struct {
 	Window int
 	// DrainGrace is how long a stop waits for what is open. Zero: DefaultDrainGrace.
 	DrainGrace time.Duration
+	// Observer is told what becomes of requests. Nil: nobody is.
+	Observer Observer
 }
 
 // withDefaults returns c with its zero values replaced.
@@ -81,6 +83,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.DrainGrace == 0 {
 		c.DrainGrace = DefaultDrainGrace
+	}
+	if c.Observer == nil {
+		c.Observer = unobserved{}
 	}
 	return c, nil
 }
