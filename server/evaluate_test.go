@@ -171,8 +171,13 @@ func TestRecoveryCoversOtherCalls(t *testing.T) {
 	}
 	defer s.Drain(0)
 	unary, stream := s.interceptors()
-	_, inUnary := unary[1](t.Context(), nil, nil, func(context.Context, any) (any, error) { panic("secret") })
-	inStream := stream[1](nil, contextStream{ctx: t.Context()}, nil, func(any, grpc.ServerStream) error { panic("secret") })
+	const mask, recovery = 2, 3
+	_, inUnary := unary[mask](t.Context(), nil, nil, func(ctx context.Context, req any) (any, error) {
+		return unary[recovery](ctx, req, nil, func(context.Context, any) (any, error) { panic("secret") })
+	})
+	inStream := stream[mask](nil, contextStream{ctx: t.Context()}, nil, func(srv any, wire grpc.ServerStream) error {
+		return stream[recovery](srv, wire, nil, func(any, grpc.ServerStream) error { panic("secret") })
+	})
 	for _, err := range []error{inUnary, inStream} {
 		if st := status.Convert(err); st.Code() != codes.Internal || strings.Contains(st.String(), "secret") {
 			t.Errorf("got %v, want INTERNAL, masked", st)

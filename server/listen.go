@@ -14,6 +14,21 @@ import (
 // staleDial is how long a socket file's owner has to answer before the file counts as left behind.
 const staleDial = time.Second
 
+// Listen listens as the function [Listen] does, for this server: on an address that other machines can reach if the server encrypts, or in plain text if it is
+// insecure and there are no tokens, which would be there for all to read.
+func (s *Server) Listen(address string, insecure bool) (net.Listener, error) {
+	encrypted := s.config.TLS != nil
+	listener, err := Listen(address, insecure || encrypted)
+	if err != nil || encrypted || s.config.Tokens == nil {
+		return listener, err
+	}
+	if tcp, ok := listener.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+		return nil, errors.Join(badf(address, "other machines can reach this address, and would send their tokens in plain text: "+
+			"encrypt with --tls-cert and --tls-key, or listen on 127.0.0.1 or unix:PATH"), listener.Close())
+	}
+	return listener, nil
+}
+
 // Listen listens on "unix:PATH", for the user alone, or on "HOST:PORT". There is no encryption or authentication, so an address that other machines can
 // reach is refused unless insecure. What is wrong with the address itself is a *[losses.InputError].
 func Listen(address string, insecure bool) (net.Listener, error) {
@@ -26,7 +41,7 @@ func Listen(address string, insecure bool) (net.Listener, error) {
 	}
 	if !resolved.IP.IsLoopback() && !insecure {
 		return nil, badf(address, "other machines can reach this address, and there is no encryption or authentication: "+
-			"listen on 127.0.0.1 or unix:PATH, or accept plain text with --insecure")
+			"listen on 127.0.0.1 or unix:PATH, encrypt with --tls-cert and --tls-key, or accept plain text with --insecure")
 	}
 	return net.ListenTCP("tcp", resolved)
 }

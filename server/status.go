@@ -38,6 +38,7 @@ func (e *tooLargeError) Error() string { return e.reason }
 func toStatus(err error) *status.Status {
 	var bad *losses.InputError
 	var tooLarge *tooLargeError
+	var unknown *unauthenticatedError
 	switch {
 	case err == nil:
 		return status.New(codes.OK, "")
@@ -47,6 +48,8 @@ func toStatus(err error) *status.Status {
 			&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field, Description: reason}}})
 	case errors.As(err, &tooLarge):
 		return detailed(codes.ResourceExhausted, tooLarge.reason, "RESPONSE_TOO_LARGE")
+	case errors.As(err, &unknown):
+		return detailed(codes.Unauthenticated, unknown.reason, unknown.code)
 	case errors.Is(err, errStopping):
 		return detailed(codes.Unavailable, errStopping.Error(), "STOPPING")
 	case errors.Is(err, errInternal):
