@@ -38,13 +38,23 @@ type serveCommand struct {
 	DrainGrace     time.Duration `default:"30s" help:"How long a stop waits for open calls (${default})."`
 	MaxMessageSize size          `default:"128MiB" placeholder:"SIZE" help:"Refuse requests above this, and answers; 64KiB to 2047MiB (${default})."`
 	Threads        int           `default:"0" placeholder:"N" help:"How many threads compute, for all calls together; 0: as many as the affinity mask and the control group's quota allow (${default})."`
+	configured
+	secured
 	goneWith
 	pairMemory
 }
 
 // Run serves until it is told to stop.
 func (c serveCommand) Run(std streams) error {
-	if err := c.check(); err != nil {
+	if c.PrintConfig {
+		return c.settings.print(std.stdout)
+	}
+	config, err := c.serverConfig()
+	if err != nil {
+		return c.settings.located(err)
+	}
+	if c.CheckConfig {
+		_, err := fmt.Fprintln(std.stdout, "a server can start like this")
 		return err
 	}
 	lease, err := c.openLease()
@@ -52,13 +62,12 @@ func (c serveCommand) Run(std streams) error {
 		return err
 	}
 	setThreads(c.Threads) // before anyone can ask how many there are
-	srv, err := server.New(server.Config{
-		Version: versionText(), Logger: c.logger(c.logTo(std.stderr)), DrainGrace: c.DrainGrace, MessageBytes: int(c.MaxMessageSize),
-	})
+	config.Logger = c.logger(c.logTo(std.stderr))
+	srv, err := server.New(config)
 	if err != nil {
 		return err
 	}
-	listener, err := server.Listen(c.Listen, c.Insecure)
+	listener, err := srv.Listen(c.Listen, c.Insecure)
 	if err != nil {
 		return fmt.Errorf("--listen %w", err)
 	}
@@ -80,6 +89,21 @@ func (c serveCommand) Run(std streams) error {
 	err = srv.Serve(ctx, listener)
 	leave()
 	return err
+}
+
+// serverConfig is what the server is told, once all of it has been looked at.
+func (c serveCommand) serverConfig() (server.Config, error) {
+	config := server.Config{Version: versionText(), DrainGrace: c.DrainGrace, MessageBytes: int(c.MaxMessageSize)}
+	if err := c.check(); err != nil {
+		return config, err
+	}
+	if err := c.secure(&config); err != nil {
+		return config, err
+	}
+	if err := config.CheckAddress(c.Listen, c.Insecure); err != nil {
+		return config, fmt.Errorf("--listen %w", err)
+	}
+	return config, nil
 }
 
 // check refuses flags that no server can follow, and sets what holds for the whole process.
