@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"kantor/losses"
 )
@@ -48,6 +49,8 @@ func toStatus(err error) *status.Status {
 			&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field, Description: reason}}})
 	case errors.As(err, &tooLarge):
 		return detailed(codes.ResourceExhausted, tooLarge.reason, "RESPONSE_TOO_LARGE")
+	case errors.Is(err, errRevoked): // whoever has the token that came instead may go on at once
+		return detailed(codes.Unauthenticated, errRevoked.reason, errRevoked.code, &errdetails.RetryInfo{RetryDelay: durationpb.New(0)})
 	case errors.As(err, &unknown):
 		return detailed(codes.Unauthenticated, unknown.reason, unknown.code)
 	case errors.Is(err, errStopping):
