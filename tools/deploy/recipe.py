@@ -15,9 +15,8 @@ def main() -> None:
     recipe = SingularityParser(sys.argv[1]).parse()["spython-base"]
     wants = {
         "base": (recipe.fromHeader, "debian:bookworm-slim"),
-        "files": (recipe.files, [["out/image/linux-amd64/kantor", "/usr/local/bin/kantor"]]),
+        "files": (set(recipe.files), {"out/image/linux-amd64/kantor /usr/local/bin/kantor"}),
         "runscript": (recipe.cmd, 'exec /usr/local/bin/kantor "$@"'),
-        "test": (recipe.test, ["/usr/local/bin/kantor version"]),
     }
     for part, (got, want) in wants.items():
         print(f"{part}: {got}")
