@@ -19,7 +19,7 @@ for platform; do
 	CGO_ENABLED=0 GOOS=${platform%/*} GOARCH=${platform#*/} go build -trimpath -ldflags "-s -w -X main.version=${VERSION:-dev}" -o "$folder/kantor" ./cmd/kantor
 done
 platforms=$(echo "$*" | tr ' ' ,)
-$builder manifest rm kantor:dev >/dev/null 2>&1 || true
+$builder rmi --force kantor:dev >/dev/null 2>&1 || true # what was built before, or read from an archive
 # A timestamp of its own would make every build another image.
 $builder build --isolation chroot --quiet --timestamp 0 --platform "$platforms" --manifest kantor:dev --file deploy/image/Dockerfile "$out"
 rm -f "$out/kantor.tar"
