@@ -111,7 +111,7 @@ func New(config Config) (*Server, error) {
 	}
 	s := &Server{
 		config:    config,
-		evaluator: Evaluator{Version: config.Version},
+		evaluator: Evaluator{Version: config.Version, solve: injected()},
 		counters:  newCounters(),
 		health:    health.NewServer(),
 		draining:  make(chan struct{}),

@@ -41,6 +41,16 @@ func (l *link) cut() {
 	})
 }
 
+// finish does what an end says.
+func (l *link) finish(end End) {
+	switch end {
+	case Cut:
+		l.cut()
+	case Stall:
+		l.stallOnce.Do(func() { close(l.stalled) })
+	}
+}
+
 // pump forwards one way. An orderly end of the sender is passed on, and the other way goes on; any other end cuts.
 func (l *link) pump(direction Direction, from, to net.Conn) {
 	in := &reader{in: bufio.NewReaderSize(from, readBytes), raw: l.proxy.config.Raw, preface: direction == ToServer}
@@ -75,12 +85,7 @@ func (l *link) end(err error, to net.Conn) {
 
 // pass forwards a unit with its fault, and reports whether there is a next.
 func (l *link) pass(bytes []byte, f Fault, to net.Conn) bool {
-	switch f.End {
-	case Cut:
-		l.cut()
-	case Stall:
-		l.stallOnce.Do(func() { close(l.stalled) })
-	}
+	l.finish(f.End)
 	if !l.sleep(f.Delay) {
 		return false
 	}

@@ -93,6 +93,15 @@ func (p *Proxy) Address() string {
 	return address.String()
 }
 
+// EndAll ends all connections as a fault at their next unit would, but now. Later ones are not touched.
+func (p *Proxy) EndAll(end End) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.links {
+		l.finish(end)
+	}
+}
+
 // Close resets all connections and returns when nothing of the proxy runs.
 func (p *Proxy) Close() error {
 	p.mu.Lock()

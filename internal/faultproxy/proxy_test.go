@@ -66,6 +66,12 @@ func echoes(t *testing.T, address string) string {
 // through connects to an echo through a proxy.
 func through(t *testing.T, config Config) *net.TCPConn {
 	t.Helper()
+	conn, _ := throughProxy(t, config)
+	return conn
+}
+
+func throughProxy(t *testing.T, config Config) (*net.TCPConn, *Proxy) {
+	t.Helper()
 	config.Listen, config.Target = "127.0.0.1:0", echoes(t, "127.0.0.1:0")
 	p, err := Start(config)
 	if err != nil {
@@ -84,7 +90,7 @@ func through(t *testing.T, config Config) *net.TCPConn {
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	return conn.(*net.TCPConn)
+	return conn.(*net.TCPConn), p
 }
 
 func send(t *testing.T, conn net.Conn, parts ...string) {
@@ -187,6 +193,24 @@ func TestProxyCuts(t *testing.T) {
 	send(t, conn, frame(Data, 1, "abc"))
 	if got, err := io.ReadAll(conn); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("got %q, %v, want a reset", got, err)
+	}
+}
+
+// All connections can be ended at once, whatever they say.
+func TestProxyEndsAll(t *testing.T) {
+	conn, proxy := throughProxy(t, Config{})
+	send(t, conn, preface, frame(Data, 1, "abc"))
+	receive(t, conn, HeaderBytes+3)
+	proxy.EndAll(Stall)
+	send(t, conn, frame(Data, 1, "abc"))
+	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	if n, err := conn.Read(make([]byte, 1)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("stalled: got %d bytes, %v, want silence", n, err)
+	}
+	proxy.EndAll(Cut)
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	if got, err := io.ReadAll(conn); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("cut: got %q, %v, want a reset", got, err)
 	}
 }
 
