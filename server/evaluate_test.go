@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	kantorv1 "kantor/gen/kantor/v1"
 	"kantor/losses"
@@ -78,13 +80,14 @@ func TestLossNamesAreKinds(t *testing.T) {
 }
 
 func TestServerInfoTellsLimits(t *testing.T) {
-	s := start(t, Config{MessageBytes: 1 << 20, Window: 2})
+	s := start(t, Config{MessageBytes: 1 << 20, Window: 2, MemoryBytes: 1 << 30, Queue: 7, QueueWait: time.Second, StreamIdle: time.Minute})
 	info, err := kantorv1.NewInfoServiceClient(s.conn).GetServerInfo(testContext(t), &kantorv1.GetServerInfoRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := &kantorv1.Limits{MessageBytes: 1 << 20, Points: losses.MaxPoints, Dimension: losses.MaxDimension, Terms: losses.MaxTerms, Window: 2,
-		Problems: losses.MaxProblems}
+		Problems: losses.MaxProblems, MemoryBytes: 6 << 27, Queue: 7, RunningSmall: int32(max(4, 2*losses.Processors())),
+		RunningLarge: int32(max(8, losses.Processors())), QueueWait: durationpb.New(time.Second), StreamIdle: durationpb.New(time.Minute)}
 	names := []string{"sinkhorn", "kantorovich", "kl", "transport", "sliced", "bures", "mmd", "stein", "cone_critic", "categorical_kl", "bernoulli_kl",
 		"von_mises_fisher_kl", "discrete_kl", "jensen_shannon", "total_correlation", "dip", "stress"}
 	if !proto.Equal(info.GetLimits(), want) || !slices.Equal(info.GetLosses(), names) {

@@ -131,6 +131,10 @@ func FuzzStreamFrame(f *testing.F) {
 				t.Errorf("got %v", status.FromProto(failure.GetStatus()))
 			}
 		}
+		st.letGo()
+		if load := srv.Load(); load != (Load{}) {
+			t.Errorf("nothing is left to do, but the load is %+v", load)
+		}
 	})
 }
 

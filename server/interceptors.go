@@ -32,6 +32,7 @@ func (s *Server) interceptors() ([]grpc.UnaryServerInterceptor, []grpc.StreamSer
 
 // panicked logs a panic and returns what the caller may know of it.
 func (s *Server) panicked(ctx context.Context, p any) error {
+	s.config.Observer.Panicked(ctx)
 	s.config.Logger.ErrorContext(ctx, "panic", slog.String("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
 	return errInternal
 }

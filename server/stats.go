@@ -1,10 +1,13 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 
 	kantorv1 "kantor/gen/kantor/v1"
+	"kantor/server/internal/admission"
 )
 
 // Stats count what a server has done since it was made.
@@ -46,6 +49,23 @@ func (s *Server) Stats() Stats {
 		stats.Terms[name] = n.Load()
 	}
 	return stats
+}
+
+// Load returns what there is to do now.
+func (s *Server) Load() Load {
+	l := s.admission.Load()
+	return Load{
+		RunningSmall: l.RunningSmall, RunningLarge: l.RunningLarge, QueuedSmall: l.QueuedSmall, QueuedLarge: l.QueuedLarge,
+		Bytes: l.Bytes, MemoryBytes: s.config.MemoryBytes,
+	}
+}
+
+// rejected tells of a request that was not admitted, if that is why it has no result.
+func (s *Server) rejected(ctx context.Context, err error) {
+	var refusal *admission.Refusal
+	if errors.As(err, &refusal) {
+		s.config.Observer.Rejected(ctx, reasonOf(refusal))
+	}
 }
 
 // attrs are the stats as the log has them, the losses in the order of the contract.

@@ -220,7 +220,7 @@ func TestDeadlineHasAStatus(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
 	defer cancel()
 	<-ctx.Done()
-	_, err := s.compute(ctx, bigSinkhorn())
+	_, err := s.compute(ctx, bigSinkhorn(), newPassage(s.Server))
 	if st := toStatus(err); st.Code() != codes.DeadlineExceeded || len(st.Details()) != 1 {
 		t.Errorf("got %v", st)
 	}

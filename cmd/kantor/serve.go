@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -21,11 +20,6 @@ import (
 
 // minMessageBytes leaves room for an objective and what says that a request is too large. Protocol buffers end at 2 GiB.
 const minMessageBytes = 64 << 10
-
-const (
-	ballastBytes     = 256 << 20
-	collectAtPercent = 12
-)
 
 // maxThreads is the most that --threads takes: more than any machine has processors, and little enough for Go to keep books on.
 const maxThreads = 4096
@@ -38,6 +32,7 @@ type serveCommand struct {
 	DrainGrace     time.Duration `default:"30s" help:"How long a stop waits for open calls (${default})."`
 	MaxMessageSize size          `default:"128MiB" placeholder:"SIZE" help:"Refuse requests above this, and answers; 64KiB to 2047MiB (${default})."`
 	Threads        int           `default:"0" placeholder:"N" help:"How many threads compute, for all calls together; 0: as many as the affinity mask and the control group's quota allow (${default})."`
+	admission
 	goneWith
 	pairMemory
 }
@@ -52,9 +47,12 @@ func (c serveCommand) Run(std streams) error {
 		return err
 	}
 	setThreads(c.Threads) // before anyone can ask how many there are
-	srv, err := server.New(server.Config{
+	allowed, limited := memoryAllowed(os.DirFS("/"))
+	config := server.Config{
 		Version: versionText(), Logger: c.logger(c.logTo(std.stderr)), DrainGrace: c.DrainGrace, MessageBytes: int(c.MaxMessageSize),
-	})
+	}
+	c.admission.apply(&config, allowed)
+	srv, err := server.New(config)
 	if err != nil {
 		return err
 	}
@@ -76,7 +74,10 @@ func (c serveCommand) Run(std streams) error {
 	if _, err := fmt.Fprintf(std.stdout, "kantor %s listening on %s\n", versionText(), server.Address(listener)); err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	defer runtime.KeepAlive(paceCollections())
+	if !limited {
+		allowed = 0
+	}
+	defer runtime.KeepAlive(paceCollections(allowed))
 	err = srv.Serve(ctx, listener)
 	leave()
 	return err
@@ -94,19 +95,10 @@ func (c serveCommand) check() error {
 	case c.RemoveDirectory && !strings.HasPrefix(c.Listen, "unix:"):
 		return &losses.InputError{Field: "--remove-directory", Reason: fmt.Sprintf("the address is %s, want unix:PATH", c.Listen)}
 	}
-	return c.set()
-}
-
-// paceCollections lets the heap grow by 32 MiB and an eighth of what it holds before garbage is collected. Go would let it double: an idle server's is a few
-// megabytes and would pay for a collection every few requests, while beside a large problem there would be the garbage of another one. So there is a ballast,
-// which is returned and to be kept; it is never touched, so that it takes address space only. A collection costs little however often it is: it does not look
-// at numbers, and nearly all of a heap is numbers. GOGC and GOMEMLIMIT, where they are set, decide instead.
-func paceCollections() (ballast []byte) {
-	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
-		return nil
+	if err := c.admission.check(); err != nil {
+		return err
 	}
-	debug.SetGCPercent(collectAtPercent)
-	return make([]byte, ballastBytes)
+	return c.set()
 }
 
 // setThreads sets how many threads compute, 0: as many as Go finds allowed, by the affinity mask and the control group's quota, which it rounds up and takes
