@@ -39,7 +39,7 @@ func (c Command) diagnose(ctx context.Context, version string, stdout io.Writer)
 	return printDiagnosis(stdout, response)
 }
 
-// parseDiagnostic reads kind:field=value,… as parseTerm does.
+// parseDiagnostic reads kind:field=value,… as ParseTerm does.
 func parseDiagnostic(text string) (*kantorv1.Diagnostic, error) {
 	kind, settings, _ := strings.Cut(text, ":")
 	fd := diagnosticOneof.Fields().ByName(protoreflect.Name(kind))

@@ -7,24 +7,23 @@ import (
 	"runtime/debug"
 
 	middleware "github.com/grpc-ecosystem/go-grpc-middleware/v2"
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"google.golang.org/grpc"
 )
 
 // interceptors returns those of unary calls and of streams, outermost first and the same for both: the log sees the code that recovery gives a panic.
 func (s *Server) interceptors() ([]grpc.UnaryServerInterceptor, []grpc.StreamServerInterceptor) {
-	logger := logging.LoggerFunc(func(ctx context.Context, level logging.Level, message string, fields ...any) {
-		s.config.Logger.Log(ctx, slog.Level(level), message, fields...)
-	})
-	finish := logging.WithLogOnEvents(logging.FinishCall) // payloads are the caller's data: never logged
 	recovered := recovery.WithRecoveryHandlerContext(func(ctx context.Context, p any) error { return toStatus(s.panicked(ctx, p)).Err() })
 	return []grpc.UnaryServerInterceptor{
-			logging.UnaryServerInterceptor(logger, finish),
+			identifyUnary,
+			s.logUnary,
+			s.metrics.calls.UnaryServerInterceptor(),
 			recovery.UnaryServerInterceptor(recovered),
 			s.boundUnary,
 		}, []grpc.StreamServerInterceptor{
-			logging.StreamServerInterceptor(logger, finish),
+			identifyStream,
+			s.logStream,
+			s.metrics.calls.StreamServerInterceptor(),
 			recovery.StreamServerInterceptor(recovered),
 			s.boundStream,
 		}
@@ -50,12 +49,14 @@ func (s *Server) bound(ctx context.Context) (context.Context, context.CancelFunc
 func (s *Server) boundUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	ctx, cancel := s.bound(ctx)
 	defer cancel()
+	callOf(ctx).setCaller(callerOf(ctx))
 	return handler(ctx, req)
 }
 
 func (s *Server) boundStream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	ctx, cancel := s.bound(stream.Context())
 	defer cancel()
+	callOf(ctx).setCaller(callerOf(ctx))
 	wrapped := middleware.WrapServerStream(stream)
 	wrapped.WrappedContext = ctx
 	return handler(srv, wrapped)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/experimental"
@@ -76,6 +77,8 @@ type Config struct {
 	DrainGrace time.Duration
 	// Observer is told what becomes of requests. Nil: nobody is.
 	Observer Observer
+	// Tracer makes the spans of calls and of their phases. Nil: there are none.
+	Tracer trace.TracerProvider
 }
 
 // withDefaults returns c with its zero values replaced.
@@ -129,6 +132,7 @@ type Server struct {
 	config    Config
 	evaluator Evaluator
 	counters  *counters
+	metrics   *metrics
 	admission *admission.Controller
 	grpc      *grpc.Server
 	health    *health.Server
@@ -153,11 +157,13 @@ func New(config Config) (*Server, error) {
 		config:    config,
 		evaluator: Evaluator{Version: config.Version, solve: injected()},
 		counters:  newCounters(),
+		metrics:   newMetrics(config.Version),
 		admission: admission.New(config.admission()),
 		health:    health.NewServer(),
 		draining:  make(chan struct{}),
 		drained:   make(chan struct{}),
 	}
+	s.config.Observer = observers{s.metrics, callLines{}, spans{}, config.Observer}
 	s.life, s.kill = context.WithCancelCause(context.Background())
 	s.grpc = grpc.NewServer(s.options()...)
 	kantorv1.RegisterLossServiceServer(s.grpc, lossService{server: s})
@@ -165,6 +171,7 @@ func New(config Config) (*Server, error) {
 	kantorv1.RegisterInfoServiceServer(s.grpc, infoService{server: s})
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
+	s.metrics.describe(s)
 	for _, service := range []string{"", kantorv1.LossService_ServiceDesc.ServiceName, kantorv1.DiagnosticService_ServiceDesc.ServiceName,
 		kantorv1.InfoService_ServiceDesc.ServiceName} {
 		s.health.SetServingStatus(service, healthpb.HealthCheckResponse_SERVING)
@@ -191,6 +198,7 @@ func (s *Server) options() []grpc.ServerOption {
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTimeout, Time: pingInterval, Timeout: pingTimeout}),
 		// A handler's goroutines end with it, so nothing computes after Serve has returned.
 		grpc.WaitForHandlers(true),
+		s.config.tracing(),
 		grpc.ChainUnaryInterceptor(unary...),
 		grpc.ChainStreamInterceptor(stream...),
 	}

@@ -35,6 +35,7 @@ type serveCommand struct {
 	admission
 	goneWith
 	pairMemory
+	observed
 }
 
 // Run serves until it is told to stop.
@@ -47,18 +48,25 @@ func (c serveCommand) Run(std streams) error {
 		return err
 	}
 	setThreads(c.Threads) // before anyone can ask how many there are
+	logger := c.logger(c.logTo(std.stderr))
+	traces := newTracing(context.Background(), logger, versionText())
+	defer traces.close()
 	allowed, limited := memoryAllowed(os.DirFS("/"))
 	config := server.Config{
-		Version: versionText(), Logger: c.logger(c.logTo(std.stderr)), DrainGrace: c.DrainGrace, MessageBytes: int(c.MaxMessageSize),
+		Version: versionText(), Logger: logger, DrainGrace: c.DrainGrace, MessageBytes: int(c.MaxMessageSize), Tracer: traces.tracer(),
 	}
 	c.admission.apply(&config, allowed)
 	srv, err := server.New(config)
 	if err != nil {
 		return err
 	}
+	admin, err := c.listenAdmin()
+	if err != nil {
+		return err
+	}
 	listener, err := server.Listen(c.Listen, c.Insecure)
 	if err != nil {
-		return fmt.Errorf("--listen %w", err)
+		return errors.Join(fmt.Errorf("--listen %w", err), closeListener(admin))
 	}
 	// When the program that started it is gone, so are its pipes. A line of log to one of them must not kill the server before it has stopped.
 	signal.Ignore(syscall.SIGPIPE)
@@ -72,13 +80,15 @@ func (c serveCommand) Run(std streams) error {
 	})
 	leave := c.whenAlone(std.stdin, lease, c.Listen, func() { srv.Drain(min(goneGrace, c.DrainGrace)) })
 	if _, err := fmt.Fprintf(std.stdout, "kantor %s listening on %s\n", versionText(), server.Address(listener)); err != nil {
-		return errors.Join(err, listener.Close())
+		return errors.Join(err, listener.Close(), closeListener(admin))
 	}
+	ended := serveAdmin(srv, admin, logger)
 	if !limited {
 		allowed = 0
 	}
 	defer runtime.KeepAlive(paceCollections(allowed))
 	err = srv.Serve(ctx, listener)
+	ended()
 	leave()
 	return err
 }
