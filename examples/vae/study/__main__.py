@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 import kantor
-from study import data, r1, r3, report
+from study import data, r1, r3, r4, report
 from study.cells import Profile, World
 from study.part import Part, tables_of
 from study.runner import clock, results_of, run
 from study.store import Store
 
-PARTS: tuple[Part, ...] = (r1.PART, r3.PART)
+PARTS: tuple[Part, ...] = (r1.PART, r3.PART, r4.PART)
 HERE = Path(__file__).resolve().parents[1]
 OUT = HERE.parents[1] / "out" / "study"
 INTERRUPTED = 130  # exit status, as a shell has it for SIGINT
@@ -47,14 +48,16 @@ def arguments() -> argparse.Namespace:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="a look at everything, in five minutes at most")
     size.add_argument("--full", action="store_true", help="everything")
-    parser.add_argument("--only", type=only(names), default=names, metavar="r1,r3", help="these parts of " + ",".join(names))
+    parser.add_argument(
+        "--only", type=only(names), default=names, metavar="r1,r3", help="these parts of " + ",".join(names)
+    )
     parser.add_argument("--data", type=Path, help="folder with Fashion-MNIST's idx files, or files like them")
     parser.add_argument("--out", type=Path, default=OUT, help="where cells are kept (default out/study)")
     parser.add_argument("--report", type=Path, help="folder for the report (default report; of --quick in --out)")
     return parser.parse_args()
 
 
-def only(names: list[str]) -> object:
+def only(names: list[str]) -> Callable[[str], list[str]]:
     """Returns what reads a list of parts."""
 
     def read(text: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gzip
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,7 @@ class Images:
     @property
     def side(self) -> int:
         """Pixels along an edge."""
-        return round(self.train.shape[1] ** 0.5)
+        return math.isqrt(self.train.shape[1])
 
 
 def find(folder: Path | None) -> Path | None:
@@ -85,11 +86,13 @@ def read_idx(path: Path) -> np.ndarray:
         body = file.read(size + 1)
         if len(body) != size:
             raise ValueError(f"{path}: has not the {size} numbers that it says it has")
-    return np.frombuffer(body, np.uint8).reshape(shape)
+    values: np.ndarray = np.frombuffer(body, np.uint8).reshape(shape)
+    return values
 
 
 def _flat(images: np.ndarray) -> np.ndarray:
-    return (images.reshape(len(images), -1) / np.float32(255)).astype(np.float32)
+    flat: np.ndarray = (images.reshape(len(images), -1) / np.float32(255)).astype(np.float32)
+    return flat
 
 
 def _path(folder: Path, name: str) -> Path | None:

@@ -15,7 +15,7 @@ from study.timed import Timed
 AXES = 8
 NOISE = 0.05  # σ² of the decoder
 SCALE = 0.1  # of the first weights
-ITERATIONS = 250
+ITERATIONS = 400
 ACTIVE = 0.01  # variance of a unit's mean above which it is in use (Burda, Grosse, Salakhutdinov 2016)
 
 # Aggregated penalties by name; all compare the codes with N(0, I), the last with as many samples of it.
@@ -80,7 +80,7 @@ def descend(parameters: list[torch.Tensor], loss: Callable[[], torch.Tensor], it
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    optimizer.step(closure)  # type: ignore[arg-type]
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     return calls
 
 

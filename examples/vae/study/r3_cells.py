@@ -11,9 +11,9 @@ import numpy as np
 from scipy.optimize import brentq
 
 import kantor
-from study.cells import Cell, Measured, World
+from study.cells import Cell, Measured, Row, World
 
-LOWEST, HIGHEST = 0.02, 1.6  # scales between which the preferred one is looked for
+SCALES = (1.6, 1.4, 1.2, 1.0, 0.8, 0.6, 0.4, 0.2, 0.02)  # the preferred one is looked for between two of these
 EXACT = 0.002  # to which it is found
 
 
@@ -47,7 +47,10 @@ def batches(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
 
 
 def scale(cell: Cell, world: World) -> Measured:
-    """The scale s at which the mean loss of batches of s·g against batches of N(0, I) has no slope; the truth is 1."""
+    """The scale s at which the mean loss of batches of s·g against batches of N(0, I) is least; the truth is 1.
+
+    It is the largest s at which the slope turns from down to up: at 0, where all codes are one, it may turn again.
+    """
     g, y = batches(cell)
     term = term_of(str(cell.params["loss"]), float(cell.params["epsilon"]))
 
@@ -55,22 +58,24 @@ def scale(cell: Cell, world: World) -> Measured:
         found = world.client.evaluate(term, source=s * g, target=y, gradients=["source.points"], seed=1)
         return float(np.sum(g * found.gradients["source.points"]) / len(g))
 
-    if slope(LOWEST) >= 0:
-        return Measured([{"scale": LOWEST}])
-    if slope(HIGHEST) <= 0:
-        return Measured([{"scale": HIGHEST}])
-    return Measured([{"scale": float(brentq(slope, LOWEST, HIGHEST, xtol=EXACT))}])
+    above = SCALES[0]
+    for below in SCALES:
+        if slope(below) < 0:
+            break
+        above = below
+    found = above if above <= below else float(brentq(slope, below, above, xtol=EXACT))
+    return Measured([{"scale": found}])
 
 
 def curve(cell: Cell, world: World) -> Measured:
     """Mean values of a loss over the batches, at scales from .2 to 1.6."""
     g, y = batches(cell)
     term = term_of(str(cell.params["loss"]), float(cell.params["epsilon"]))
-    rows = []
+    rows: list[Row] = []
     for s in np.linspace(0.2, 1.6, 8):
         (result,) = world.client.evaluate(term, source=s * g, target=y, seed=1).terms.values()
         rows.append({"scale": round(float(s), 3), "value": float(np.mean(result.values))})
-    return Measured(list(rows))
+    return Measured(rows)
 
 
 def match(cell: Cell, world: World) -> Measured:

@@ -122,11 +122,12 @@ def rates(tables: Tables) -> Picture:
     left.set_xticks(at, [str(n) for n in at])
     left.minorticks_off()
     right.set(xlabel="dimension D", ylabel="slope of log distance against log n")
-    style.legend(left)
-    style.legend(right)
+    style.legend(left, loc="lower left")
+    left.set_ylim(bottom=0.1 * left.get_ylim()[0])
+    style.legend(right, loc="upper left")
     caption = (
-        f"Distances between two samples of one distribution, whose true distance is 0. Left: in {d} dimensions. Right: "
-        "how fast they fall (bars: range over the seeds); distances that are roots of discrepancies fall as n^-½ in any "
+        f"Distances between two samples of one distribution, whose true distance is 0. Left: in {d} dimensions. "
+        "Right: how fast they fall (bars: range over the seeds). Roots of kernel discrepancies fall as n^-½ in any "
         "dimension, W1 ever more slowly."
     )
     return Picture("r3_rates", figure, caption)

@@ -24,10 +24,10 @@ th, td { border-bottom: 1px solid #ddd; padding: .2rem .5rem; text-align: right 
 th:first-child, td:first-child { text-align: left }
 """
 HOW = (
-    "Each sentence below was made from the rows named under it, by the test named there, when this report was written. "
-    "A sentence with a p-value compares runs that share their seeds, six at the least; p-values are of the one sentence "
-    "and not corrected for the number of sentences. Where there are fewer seeds the ranges are given and nothing is "
-    "claimed beyond them. What is good for KL comes first."
+    "Each sentence below was made from the rows named under it, by the test named there, when this report was "
+    "written. A sentence with a p-value compares runs that share their seeds, six at the least; p-values are of the "
+    "one sentence and not corrected for the number of sentences. Where there are fewer seeds the ranges are given and "
+    "nothing is claimed beyond them. What is good for KL comes first."
 )
 
 

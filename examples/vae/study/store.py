@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +37,7 @@ class Store:
             part = path.with_suffix(".npz.part")
             with part.open("wb") as file:
                 np.savez_compressed(file, **measured.arrays)  # type: ignore[arg-type]
-            os.replace(part, path.with_suffix(".npz"))
+            part.replace(path.with_suffix(".npz"))
         kept = {
             "params": dict(cell.params),
             "rows": measured.rows,
@@ -47,7 +46,7 @@ class Store:
         }
         part = path.with_suffix(".json.part")
         part.write_text(json.dumps(kept, indent=1))
-        os.replace(part, path)
+        part.replace(path)
 
     def _path(self, cell: Cell, version: str) -> Path:
         return self._folder / f"{cell.part}-{cell.kind}-{cell.key(version)}.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import matplotlib
 
@@ -28,29 +29,27 @@ MARKERS = "os^Dv<>P"
 WIDTH = 6.4  # inches; a page's column shows it at about this size
 DPI = 140
 
-SIZES = {"font.size": 8.5, "axes.labelsize": 8.5, "axes.titlesize": 9, "legend.fontsize": 7.5, "lines.linewidth": 1.3}
+matplotlib.rcParams.update(
+    {
+        **{"font.size": 8.5, "axes.labelsize": 8.5, "axes.titlesize": 9, "legend.fontsize": 7.5},
+        **{"lines.linewidth": 1.3, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5},
+        **{"axes.spines.top": False, "axes.spines.right": False},
+    }
+)
 
 
-def figure(rows: int = 1, columns: int = 1, height: float = 2.8, **options: object) -> tuple[Figure, np.ndarray]:
+def figure(rows: int = 1, columns: int = 1, height: float = 2.8, **options: Any) -> tuple[Figure, np.ndarray]:
     """Returns a figure of the column's width and its axes, [rows, columns]."""
-    with pyplot.rc_context(SIZES):
-        made, axes = pyplot.subplots(
-            rows,
-            columns,
-            figsize=(WIDTH, height),
-            layout="constrained",
-            squeeze=False,
-            **options,  # type: ignore[arg-type]
-        )
-    for ax in axes.flat:
-        ax.tick_params(labelsize=7.5)
-        ax.spines[["top", "right"]].set_visible(False)
+    made: Figure
+    axes: np.ndarray
+    size = (WIDTH, height)
+    made, axes = pyplot.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **options)
     return made, axes
 
 
-def legend(ax: Axes, **options: object) -> None:
+def legend(ax: Axes, **options: Any) -> None:
     """Puts a legend without a frame."""
-    ax.legend(fontsize=7.5, frameon=False, **options)  # type: ignore[arg-type]
+    ax.legend(frameon=False, **options)
 
 
 def png(made: Figure) -> bytes:
@@ -67,4 +66,5 @@ def tile(images: np.ndarray, side: int) -> np.ndarray:
     rows, columns, _ = images.shape
     padded = np.ones((rows, columns, side + 1, side + 1))
     padded[:, :, :side, :side] = 1 - np.clip(images, 0, 1).reshape(rows, columns, side, side)
-    return padded.transpose(0, 2, 1, 3).reshape(rows * (side + 1), -1)
+    tiled: np.ndarray = padded.transpose(0, 2, 1, 3).reshape(rows * (side + 1), -1)
+    return tiled
