@@ -341,6 +341,15 @@ def _term_result(term: loss_service_pb2.TermResult) -> TermResult:
     )
 
 
+def diagnose_request(
+    diagnostics: Diagnostics, inputs: Mapping[str, Input], *, seed: int
+) -> tuple[diagnostic_service_pb2.DiagnoseRequest, int]:
+    """Returns a request for diagnostics, and the bytes of its arrays."""
+    out = diagnostic_service_pb2.DiagnoseRequest(seed=seed)
+    write_diagnostics(out.diagnostics, diagnostics)
+    return out, write_inputs(out.inputs, inputs)
+
+
 def write_diagnostics(into: Any, diagnostics: Diagnostics) -> None:
     """Fills a request's list of diagnostics."""
     several = (diagnostics,) if isinstance(diagnostics, Diagnostic) else diagnostics

@@ -49,7 +49,7 @@ class Loss(torch.nn.Module):
         extras: what else to report, as `term.extra`.
         gradients_per_term: reports with each term its own gradients as well, of the unweighted value, as arrays: to
             weigh terms by the norms of `report.terms["kl"].gradients["posterior.mean"]` and its like.
-        gather: makes one problem of those of all ranks of torch.distributed: every Measure and Gaussian, or those
+        gather: makes one problem of those of all ranks of torch.distributed: every input that has rows, or those
             inputs that are named, has the rows of rank 0, then those of rank 1, and so on; their weights too, as they
             are. What else there is, the seed and the overrides are rank 0's, which computes. Every rank gets the joint
             value and report, and the gradients of its own rows times the number of ranks: so the mean over the ranks
