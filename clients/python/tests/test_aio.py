@@ -452,5 +452,9 @@ def test_a_pickled_client_talks_to_the_same_server() -> None:
                 assert await copy.info() == info
                 assert await pickle.loads(pickle.dumps(copy)).info() == info
             assert await client.info() == info  # the copy has not ended it
+        known = kantor.aio.Client("unix:/nonexistent", token="secret", timeout=3)
+        copy = pickle.loads(pickle.dumps(known))
+        assert copy._core.peek()._access.given == ("secret", None)
+        assert copy._timeout == 3
 
     asyncio.run(main())

@@ -172,7 +172,6 @@ class Client:
     def __reduce__(self) -> tuple[functools.partial[Client], tuple[str]]:
         core = self._core.peek()
         if core is None:
-            raise TypeError(
-                "the server of this kantor.aio.Client has not started: want one with an address, or started"
-            )
-        return functools.partial(Client, timeout=self._timeout), (core.address,)
+            raise TypeError("cannot pickle a kantor.aio.Client whose server has not started: it has no address yet")
+        token, tls = core._access.given
+        return functools.partial(Client, timeout=self._timeout, token=token, tls=tls), (core.address,)
