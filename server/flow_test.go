@@ -149,15 +149,15 @@ func TestASlowReaderHoldsAWindow(t *testing.T) {
 			c.batch(&kantorv1.Batch{Id: id + 1, Inputs: map[string]*kantorv1.Input{"source": line(points...), "target": line(1)}})
 		}
 	}()
-	still := 0
-	for last := int64(-1); still < 50; time.Sleep(2 * time.Millisecond) {
-		load, stats := s.Load(), s.Stats()
-		if stats.Evaluations == last && stats.Evaluations > 0 && load.RunningSmall+load.RunningLarge == 0 {
-			still++
-			continue
+	still, last := 0, int64(0)
+	waitUntil(t, func() bool {
+		load, done := s.Load(), s.Stats().Evaluations
+		if done == 0 || done != last || load.RunningSmall+load.RunningLarge > 0 {
+			still, last = 0, done
 		}
-		last, still = stats.Evaluations, 0
-	}
+		still++
+		return still > 100
+	}, "nothing is computed any more")
 	if done := s.Stats().Evaluations; done > window+2 {
 		t.Errorf("%d batches were computed for nobody, want a window of %d and what flow control lets through", done, window)
 	}
