@@ -253,7 +253,7 @@ func TestTheObserverIsTold(t *testing.T) {
 	if !slices.Equal(last.Losses, []string{"kl", "sinkhorn"}) || last.Caller != "127.0.0.1" || last.Points != 3 || last.Dimension != 1 || last.Bytes <= 0 {
 		t.Errorf("got %+v", last)
 	}
-	if !slices.Equal(last.Iterations, []int{1}) || last.Unconverged != 1 || last.Err != nil || last.Compute <= 0 || last.Decode <= 0 || last.Encode <= 0 {
+	if !slices.Equal(last.Solves, []Solve{{"sinkhorn", 1, false}}) || last.Err != nil || last.Compute <= 0 || last.Decode <= 0 || last.Encode <= 0 {
 		t.Errorf("got %+v", last)
 	}
 }

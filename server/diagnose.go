@@ -30,7 +30,7 @@ func (d diagnosticService) Diagnose(ctx context.Context, req *kantorv1.DiagnoseR
 // diagnose is what compute is for an objective. Diagnostics are not counted among the evaluations.
 func (s *Server) diagnose(ctx context.Context, req *kantorv1.DiagnoseRequest, p *passage) (*kantorv1.DiagnoseResponse, error) {
 	return through(ctx, p, s.config.MessageBytes, "ask for fewer diagnostics or problems", func() (*kantorv1.DiagnoseResponse, error) {
-		p.describe(distinct(diagnosticKinds(req.GetDiagnostics())), req, req.GetInputs())
+		p.describe(diagnosticKinds(req.GetDiagnostics()), req, req.GetInputs())
 		return s.evaluator.diagnose(ctx, req, p)
 	})
 }

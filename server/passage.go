@@ -19,7 +19,8 @@ import (
 // nobody, and nobody is told of it.
 type passage struct {
 	server *Server
-	input  int64 // bytes
+	kinds  []string // the losses of the terms
+	input  int64    // bytes
 	told   Finished
 	mark   time.Time // the end of the phase before
 	ticket *admission.Ticket
@@ -31,9 +32,9 @@ func newPassage(s *Server) *passage {
 	return &passage{server: s, told: Finished{Start: now}, mark: now}
 }
 
-// describe notes what a request is about, before its inputs are let go.
-func (p *passage) describe(losses []string, request proto.Message, inputs map[string]*kantorv1.Input) {
-	p.told.Losses, p.input = losses, int64(proto.Size(request))
+// describe notes what a request is about, before its inputs are let go. The kinds are the losses of its terms.
+func (p *passage) describe(kinds []string, request proto.Message, inputs map[string]*kantorv1.Input) {
+	p.kinds, p.told.Losses, p.input = kinds, distinct(kinds), int64(proto.Size(request))
 	for _, in := range inputs {
 		if shape := rowsOf(in).GetShape(); len(shape) >= 2 {
 			p.told.Points = max(p.told.Points, int(shape[len(shape)-2]))
@@ -100,14 +101,10 @@ func (p *passage) solved(result *losses.Result) {
 	if p.server == nil || result == nil {
 		return
 	}
-	for _, term := range result.Terms {
+	for i, term := range result.Terms {
 		for _, o := range term.Outcomes {
-			if o.Solve == nil {
-				continue
-			}
-			p.told.Iterations = append(p.told.Iterations, o.Solve.Iterations)
-			if !o.Solve.Converged {
-				p.told.Unconverged++
+			if o.Solve != nil {
+				p.told.Solves = append(p.told.Solves, Solve{p.kinds[i], o.Solve.Iterations, o.Solve.Converged})
 			}
 		}
 	}
@@ -168,7 +165,7 @@ func through[R proto.Message](ctx context.Context, p *passage, limit int, advice
 
 // distinct are the names in their order, each once.
 func distinct(names []string) []string {
-	out := names[:0]
+	out := make([]string, 0, len(names))
 	for _, name := range names {
 		if !slices.Contains(out, name) {
 			out = append(out, name)

@@ -34,7 +34,7 @@ func (l lossService) EvaluateStream(wire grpc.BidiStreamingServer[kantorv1.Evalu
 func (s *Server) compute(ctx context.Context, req *kantorv1.EvaluateRequest, p *passage) (*kantorv1.EvaluateResponse, error) {
 	const advice = "ask for fewer gradients or extras, or send float32"
 	response, err := through(ctx, p, s.config.MessageBytes-envelope, advice, func() (*kantorv1.EvaluateResponse, error) {
-		p.describe(distinct(termKinds(req.GetObjective())), req, req.GetInputs())
+		p.describe(termKinds(req.GetObjective()), req, req.GetInputs())
 		return s.evaluator.consume(ctx, req, p)
 	})
 	s.counters.count(req.GetObjective(), err)

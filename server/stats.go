@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync/atomic"
 
+	"google.golang.org/grpc/codes"
+
 	kantorv1 "kantor/gen/kantor/v1"
 	"kantor/server/internal/admission"
 )
@@ -17,9 +19,13 @@ type Stats struct {
 	Terms       map[string]int64 // terms of the evaluations, by loss; every loss has an entry
 }
 
+// maxCode is the last of gRPC's codes.
+const maxCode = codes.Unauthenticated
+
 type counters struct {
 	evaluations, failures atomic.Int64
-	terms                 map[string]*atomic.Int64 // never written after newCounters
+	codes                 [maxCode + 1]atomic.Int64 // of both, by what they ended with
+	terms                 map[string]*atomic.Int64  // never written after newCounters
 }
 
 func newCounters() *counters {
@@ -32,6 +38,8 @@ func newCounters() *counters {
 
 // count adds one request or batch that ended with err.
 func (c *counters) count(objective *kantorv1.Objective, err error) {
+	code := toStatus(err).Code()
+	c.codes[min(code, maxCode)].Add(1)
 	if err != nil {
 		c.failures.Add(1)
 		return

@@ -19,6 +19,7 @@ from kantor._errors import (
     KantorError,
     OverloadedError,
     TooLargeError,
+    UnauthenticatedError,
     UnavailableError,
 )
 from kantor._fork import ForkedError, gate
@@ -275,7 +276,8 @@ class Session:
             self._take(message.result.id).set_result(message.result.response)
         elif kind == "failure":
             error = from_status(message.failure.status)
-            if isinstance(error, UnavailableError):  # it stops, and another may compute this
+            # It stops, and another may compute this; or the token was replaced, and there is another.
+            if isinstance(error, (UnavailableError, UnauthenticatedError)):
                 call.end = error
                 call.rpc.cancel()
             elif not self._pause(call, message.failure.id, error):
