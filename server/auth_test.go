@@ -60,8 +60,8 @@ func seeCallers(callers chan<- string) func(*Server) {
 	}
 }
 
-// reasonOf returns an error's code and the reason in its ErrorInfo.
-func reasonOf(err error) (codes.Code, string) {
+// codeAndReason returns an error's code and the reason in its ErrorInfo.
+func codeAndReason(err error) (codes.Code, string) {
 	s := status.Convert(err)
 	for _, detail := range s.Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok {
@@ -73,7 +73,7 @@ func reasonOf(err error) (codes.Code, string) {
 
 func wantUnauthenticated(t *testing.T, err error, reason string) {
 	t.Helper()
-	if code, got := reasonOf(err); code != codes.Unauthenticated || got != reason {
+	if code, got := codeAndReason(err); code != codes.Unauthenticated || got != reason {
 		t.Errorf("got %v %q, want Unauthenticated %q (%v)", code, got, reason, err)
 	}
 }

@@ -13,7 +13,9 @@ const localCaller = "local"
 type callerKey struct{}
 
 // withCaller names who calls: whoever has authenticated a call says whose it is.
-func withCaller(ctx context.Context, name string) context.Context { return context.WithValue(ctx, callerKey{}, name) }
+func withCaller(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, callerKey{}, name)
+}
 
 // callerOf is who calls, as far as turns are fair between callers: the name that withCaller gave, or else the host that the call comes from.
 func callerOf(ctx context.Context) string {

@@ -9,7 +9,9 @@ import (
 )
 
 func TestCallerOf(t *testing.T) {
-	from := func(address net.Addr) context.Context { return peer.NewContext(context.Background(), &peer.Peer{Addr: address}) }
+	from := func(address net.Addr) context.Context {
+		return peer.NewContext(context.Background(), &peer.Peer{Addr: address})
+	}
 	tcp := from(&net.TCPAddr{IP: net.ParseIP("192.0.2.7"), Port: 4711})
 	for name, c := range map[string]struct {
 		ctx  context.Context

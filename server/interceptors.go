@@ -8,28 +8,25 @@ import (
 
 	middleware "github.com/grpc-ecosystem/go-grpc-middleware/v2"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/auth"
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"google.golang.org/grpc"
 )
 
 // interceptors returns those of unary calls and of streams, outermost first and the same for both: the log sees the code that the mask gives an error.
 func (s *Server) interceptors() ([]grpc.UnaryServerInterceptor, []grpc.StreamServerInterceptor) {
-	logger := logging.LoggerFunc(func(ctx context.Context, level logging.Level, message string, fields ...any) {
-		s.config.Logger.Log(ctx, slog.Level(level), message, fields...)
-	})
-	finish := logging.WithLogOnEvents(logging.FinishCall) // payloads are the caller's data: never logged
 	recovered := recovery.WithRecoveryHandlerContext(func(ctx context.Context, p any) error { return s.panicked(ctx, p) })
 	return []grpc.UnaryServerInterceptor{
 			identifyUnary,
-			logging.UnaryServerInterceptor(logger, finish),
+			s.logUnary,
+			s.metrics.calls.UnaryServerInterceptor(),
 			maskUnary,
 			recovery.UnaryServerInterceptor(recovered),
 			auth.UnaryServerInterceptor(s.authenticate),
 			s.boundUnary,
 		}, []grpc.StreamServerInterceptor{
 			identifyStream,
-			logging.StreamServerInterceptor(logger, finish),
+			s.logStream,
+			s.metrics.calls.StreamServerInterceptor(),
 			maskStream,
 			recovery.StreamServerInterceptor(recovered),
 			auth.StreamServerInterceptor(s.authenticate),
@@ -50,6 +47,7 @@ func maskStream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, han
 
 // panicked logs a panic and returns what the caller may know of it.
 func (s *Server) panicked(ctx context.Context, p any) error {
+	s.config.Observer.Panicked(ctx)
 	s.config.Logger.ErrorContext(ctx, "panic", slog.String("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
 	return errInternal
 }
@@ -67,6 +65,7 @@ func (s *Server) bound(ctx context.Context) (context.Context, context.CancelCaus
 func (s *Server) boundUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	ctx, cancel := s.bound(ctx)
 	defer cancel(nil)
+	callOf(ctx).setCaller(callerOf(ctx))
 	return handler(ctx, req)
 }
 
@@ -76,6 +75,7 @@ func (s *Server) boundStream(srv any, stream grpc.ServerStream, _ *grpc.StreamSe
 	defer cancel(nil)
 	stop := whileAccepted(ctx, cancel)
 	defer stop()
+	callOf(ctx).setCaller(callerOf(ctx))
 	wrapped := middleware.WrapServerStream(stream)
 	wrapped.WrappedContext = ctx
 	return handler(srv, wrapped)

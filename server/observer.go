@@ -36,10 +36,16 @@ type Finished struct {
 	Dimension int           // the highest of its inputs'
 	Bytes     int64         // that were counted for it
 	// Of those that gave a result:
-	Iterations  []int // of each problem that iterated
-	Unconverged int   // how many of these did not reach what was asked for
+	Solves []Solve // of each problem that iterated
 	// Err is why there is no result; nil: there is one.
 	Err error
+}
+
+// Solve is how the solver of a problem ended.
+type Solve struct {
+	Loss       string // as the contract names it
+	Iterations int
+	Converged  bool // whether what was asked for was reached
 }
 
 // The reasons why a request is not admitted, as ErrorInfo has them.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/experimental"
@@ -18,14 +20,22 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	kantorv1 "kantor/gen/kantor/v1"
+	"kantor/losses"
+	"kantor/server/internal/admission"
 )
 
 // Defaults of [Config].
 const (
 	DefaultMessageBytes = 128 << 20
 	DefaultWindow       = 4
+	DefaultQueue        = 256
+	DefaultQueueWait    = 30 * time.Second
+	DefaultStreamIdle   = 15 * time.Minute
 	DefaultDrainGrace   = 30 * time.Second
 )
+
+// MaxQueue is the most requests of all callers that wait.
+const MaxQueue = 4096
 
 // limits protect the server from its clients.
 type limits struct {
@@ -37,6 +47,8 @@ type limits struct {
 
 // Bounds that protect the server from its clients.
 const (
+	minLargeAtOnce       = 8 // requests computed at once that take long: they share the processors, and the next may be a short one of them
+	minSmallAtOnce       = 4
 	maxConnections       = 256
 	maxStreams           = 64
 	maxHeaderBytes       = 16 << 10
@@ -61,6 +73,14 @@ type Config struct {
 	MessageBytes int
 	// Window is the most batches in flight on one stream. Zero: DefaultWindow.
 	Window int
+	// MemoryBytes is the most memory that requests may take. Zero: there is no limit.
+	MemoryBytes int64
+	// Queue is the most requests of one caller that wait for their turn. Zero: DefaultQueue.
+	Queue int
+	// QueueWait is the longest that a request waits for its turn. Zero: DefaultQueueWait.
+	QueueWait time.Duration
+	// StreamIdle is how long a stream stays open that nothing happens on. Zero: DefaultStreamIdle.
+	StreamIdle time.Duration
 	// DrainGrace is how long a stop waits for what is open. Zero: DefaultDrainGrace.
 	DrainGrace time.Duration
 	// TLS encrypts. Nil: plain text.
@@ -73,6 +93,8 @@ type Config struct {
 	limits *limits
 	// Observer is told what becomes of requests. Nil: nobody is.
 	Observer Observer
+	// Tracer makes the spans of calls and of their phases. Nil: there are none.
+	Tracer trace.TracerProvider
 }
 
 // withDefaults returns c with its zero values replaced.
@@ -84,6 +106,14 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("window: got %d, want 0 or more", c.Window)
 	case c.DrainGrace < 0:
 		return c, fmt.Errorf("drain grace: got %v, want 0 or more", c.DrainGrace)
+	case c.MemoryBytes < 0:
+		return c, fmt.Errorf("memory bytes: got %d, want 0 or more", c.MemoryBytes)
+	case c.Queue < 0 || c.Queue > MaxQueue:
+		return c, fmt.Errorf("queue: got %d, want 0 to %d", c.Queue, MaxQueue)
+	case c.QueueWait < 0:
+		return c, fmt.Errorf("queue wait: got %v, want 0 or more", c.QueueWait)
+	case c.StreamIdle < 0:
+		return c, fmt.Errorf("stream idle: got %v, want 0 or more", c.StreamIdle)
 	}
 	if c.Version == "" {
 		c.Version = "dev"
@@ -91,22 +121,29 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.MessageBytes == 0 {
-		c.MessageBytes = DefaultMessageBytes
-	}
-	if c.Window == 0 {
-		c.Window = DefaultWindow
-	}
-	if c.DrainGrace == 0 {
-		c.DrainGrace = DefaultDrainGrace
-	}
 	if c.limits == nil {
 		c.limits = &limits{connections: maxConnections, streams: maxStreams, headerBytes: maxHeaderBytes, handshake: handshakeTimeout}
 	}
 	if c.Observer == nil {
 		c.Observer = unobserved{}
 	}
+	c.MessageBytes = cmp.Or(c.MessageBytes, DefaultMessageBytes)
+	c.Window = cmp.Or(c.Window, DefaultWindow)
+	c.Queue = cmp.Or(c.Queue, DefaultQueue)
+	c.QueueWait = cmp.Or(c.QueueWait, DefaultQueueWait)
+	c.StreamIdle = cmp.Or(c.StreamIdle, DefaultStreamIdle)
+	c.DrainGrace = cmp.Or(c.DrainGrace, DefaultDrainGrace)
 	return c, nil
+}
+
+// admission is how much is computed at once, and how much waits. Processors are shared out tile by tile among all that is computed, so that more at once
+// answers nothing earlier; but what is short fills no processors by itself, and what is long does not always.
+func (c Config) admission() admission.Limits {
+	processors := losses.Processors()
+	return admission.Limits{
+		Small: max(minSmallAtOnce, 2*processors), Large: max(minLargeAtOnce, processors), Processors: processors,
+		PerCaller: c.Queue, Queued: MaxQueue, Wait: c.QueueWait, Bytes: c.MemoryBytes,
+	}
 }
 
 // Server is a loss server.
@@ -114,6 +151,8 @@ type Server struct {
 	config    Config
 	evaluator Evaluator
 	counters  *counters
+	metrics   *metrics
+	admission *admission.Controller
 	grpc      *grpc.Server
 	health    *health.Server
 
@@ -135,12 +174,15 @@ func New(config Config) (*Server, error) {
 	}
 	s := &Server{
 		config:    config,
-		evaluator: Evaluator{Version: config.Version},
+		evaluator: Evaluator{Version: config.Version, solve: injected()},
 		counters:  newCounters(),
+		metrics:   newMetrics(config.Version),
+		admission: admission.New(config.admission()),
 		health:    health.NewServer(),
 		draining:  make(chan struct{}),
 		drained:   make(chan struct{}),
 	}
+	s.config.Observer = observers{s.metrics, callLines{}, spans{}, config.Observer}
 	s.life, s.kill = context.WithCancelCause(context.Background())
 	s.grpc = grpc.NewServer(s.options()...)
 	s.grpc.RegisterService(s.guarded(&kantorv1.LossService_ServiceDesc), lossService{server: s})
@@ -148,6 +190,7 @@ func New(config Config) (*Server, error) {
 	s.grpc.RegisterService(s.guarded(&kantorv1.InfoService_ServiceDesc), infoService{server: s})
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
+	s.metrics.describe(s)
 	for _, service := range []string{"", kantorv1.LossService_ServiceDesc.ServiceName, kantorv1.DiagnosticService_ServiceDesc.ServiceName,
 		kantorv1.InfoService_ServiceDesc.ServiceName} {
 		s.health.SetServingStatus(service, healthpb.HealthCheckResponse_SERVING)
@@ -174,6 +217,7 @@ func (s *Server) options() []grpc.ServerOption {
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTimeout, Time: pingInterval, Timeout: pingTimeout}),
 		// A handler's goroutines end with it, so nothing computes after Serve has returned.
 		grpc.WaitForHandlers(true),
+		s.config.tracing(),
 		grpc.ChainUnaryInterceptor(unary...),
 		grpc.ChainStreamInterceptor(stream...),
 	}

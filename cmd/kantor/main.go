@@ -24,6 +24,8 @@ type cli struct {
 	Serve   serveCommand   `cmd:"" help:"Serve losses over gRPC until SIGTERM or SIGINT, or with those who need it (--exit-with-stdin, --exit-with-lease)."`
 	Eval    evalCommand    `cmd:"" help:"Compute losses of .npy files, or of an EvaluateRequest in JSON, as the server does, and print them as JSON."`
 	Bench   benchCommand   `cmd:"" help:"Measure the vector kernels on this machine."`
+	Load    loadCommand    `cmd:"" help:"Put a load of evaluations on servers and measure latencies and errors."`
+	Health  healthCommand  `cmd:"" help:"Ask a server whether it serves: exits with 0 if so, with 1 if not."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
