@@ -15,6 +15,17 @@ type observed struct {
 	AdminInsecure bool   `help:"Let --admin be an address that other machines can reach, for scrapes and probes from there; /debug/pprof is left out then."`
 }
 
+// check refuses an address that is not for an admin listener.
+func (o observed) check() error {
+	if o.Admin == "" {
+		return nil
+	}
+	if err := server.CheckAdminAddress(o.Admin, o.AdminInsecure); err != nil {
+		return fmt.Errorf("--admin %w", err)
+	}
+	return nil
+}
+
 // listenAdmin returns nil where no admin listener is asked for.
 func (o observed) listenAdmin() (net.Listener, error) {
 	if o.Admin == "" {
