@@ -33,6 +33,8 @@ type serveCommand struct {
 	MaxMessageSize size          `default:"128MiB" placeholder:"SIZE" help:"Refuse requests above this, and answers; 64KiB to 2047MiB (${default})."`
 	Threads        int           `default:"0" placeholder:"N" help:"How many threads compute, for all calls together; 0: as many as the affinity mask and the control group's quota allow (${default})."`
 	admission
+	configured
+	secured
 	goneWith
 	pairMemory
 	observed
@@ -40,7 +42,16 @@ type serveCommand struct {
 
 // Run serves until it is told to stop.
 func (c serveCommand) Run(std streams) error {
-	if err := c.check(); err != nil {
+	if c.PrintConfig {
+		return c.settings.print(std.stdout)
+	}
+	allowed, limited := memoryAllowed(os.DirFS("/"))
+	config, err := c.serverConfig(allowed)
+	if err != nil {
+		return c.settings.located(err)
+	}
+	if c.CheckConfig {
+		_, err := fmt.Fprintln(std.stdout, "a server can start like this")
 		return err
 	}
 	lease, err := c.openLease()
@@ -51,11 +62,7 @@ func (c serveCommand) Run(std streams) error {
 	logger := c.logger(c.logTo(std.stderr))
 	traces := newTracing(context.Background(), logger, versionText())
 	defer traces.close()
-	allowed, limited := memoryAllowed(os.DirFS("/"))
-	config := server.Config{
-		Version: versionText(), Logger: logger, DrainGrace: c.DrainGrace, MessageBytes: int(c.MaxMessageSize), Tracer: traces.tracer(),
-	}
-	c.admission.apply(&config, allowed)
+	config.Logger, config.Tracer = logger, traces.tracer()
 	srv, err := server.New(config)
 	if err != nil {
 		return err
@@ -64,7 +71,7 @@ func (c serveCommand) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	listener, err := server.Listen(c.Listen, c.Insecure)
+	listener, err := srv.Listen(c.Listen, c.Insecure)
 	if err != nil {
 		return errors.Join(fmt.Errorf("--listen %w", err), closeListener(admin))
 	}
@@ -91,6 +98,25 @@ func (c serveCommand) Run(std streams) error {
 	ended()
 	leave()
 	return err
+}
+
+// serverConfig is what the server is told, once all of it has been looked at, on a machine that allows so much memory; 0: it does not say.
+func (c serveCommand) serverConfig(allowed int64) (server.Config, error) {
+	config := server.Config{Version: versionText(), DrainGrace: c.DrainGrace, MessageBytes: int(c.MaxMessageSize)}
+	if err := c.check(); err != nil {
+		return config, err
+	}
+	if err := c.secure(&config); err != nil {
+		return config, err
+	}
+	if err := config.CheckAddress(c.Listen, c.Insecure); err != nil {
+		return config, fmt.Errorf("--listen %w", err)
+	}
+	if err := c.checkAdmin(); err != nil {
+		return config, err
+	}
+	c.admission.apply(&config, allowed)
+	return config, nil
 }
 
 // check refuses flags that no server can follow, and sets what holds for the whole process.
