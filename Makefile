@@ -10,7 +10,7 @@ CLIENT := clients/python
 VAE := examples/vae
 
 .DEFAULT_GOAL := help
-.PHONY: help build wheels example test test-pythons test-system lint bench bench-full bench-report generate checkgenerate baseline lock clean needs needs-test
+.PHONY: help build wheels example study study-full test test-pythons test-system lint bench bench-full bench-report generate checkgenerate baseline lock clean needs needs-test
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,14 @@ wheels: needs .venv/protoc.stamp ## Build the Python client with the server insi
 
 example: build $(VAE)/.venv/base.stamp ## Train the VAE of examples/vae with KL and with transport, half a minute of training after installation; leaves out/vae.png
 	@$(VAE)/run.sh
+
+study: build $(VAE)/.venv/base.stamp ## Reproduce the study of examples/vae into its report, under an hour on two cores; STUDY=--quick for a look
+	@$(VAE)/torch.sh
+	@cd $(VAE) && .venv/bin/python -m study $(STUDY) $(ARGS)
+
+study-full: build $(VAE)/.venv/base.stamp ## The same with longer trainings and more batches: hours
+	@$(VAE)/torch.sh
+	@cd $(VAE) && .venv/bin/python -m study --full $(STUDY) $(ARGS)
 
 test: needs-test build .venv/dev.stamp ## Run every test and check, about ten minutes the first time
 	@.venv/bin/python tools/test.py

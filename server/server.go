@@ -174,7 +174,7 @@ func New(config Config) (*Server, error) {
 	}
 	s := &Server{
 		config:    config,
-		evaluator: Evaluator{Version: config.Version},
+		evaluator: Evaluator{Version: config.Version, solve: injected()},
 		counters:  newCounters(),
 		metrics:   newMetrics(config.Version),
 		admission: admission.New(config.admission()),

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net"
 	"os"
 	"os/signal"
 	"runtime"
@@ -45,8 +46,7 @@ func (c serveCommand) Run(std streams) error {
 	if c.PrintConfig {
 		return c.settings.print(std.stdout)
 	}
-	allowed, limited := memoryAllowed(os.DirFS("/"))
-	config, err := c.serverConfig(allowed)
+	config, err := c.serverConfig()
 	if err != nil {
 		return c.settings.located(err)
 	}
@@ -59,21 +59,17 @@ func (c serveCommand) Run(std streams) error {
 		return err
 	}
 	setThreads(c.Threads) // before anyone can ask how many there are
-	logger := c.logger(c.logTo(std.stderr))
-	traces := newTracing(context.Background(), logger, versionText())
+	config.Logger = c.logger(c.logTo(std.stderr))
+	traces := newTracing(context.Background(), config.Logger, versionText())
 	defer traces.close()
-	config.Logger, config.Tracer = logger, traces.tracer()
+	config.Tracer = traces.tracer()
 	srv, err := server.New(config)
 	if err != nil {
 		return err
 	}
-	admin, err := c.listenAdmin()
+	listener, admin, err := c.listen(srv)
 	if err != nil {
 		return err
-	}
-	listener, err := srv.Listen(c.Listen, c.Insecure)
-	if err != nil {
-		return errors.Join(fmt.Errorf("--listen %w", err), closeListener(admin))
 	}
 	// When the program that started it is gone, so are its pipes. A line of log to one of them must not kill the server before it has stopped.
 	signal.Ignore(syscall.SIGPIPE)
@@ -89,34 +85,40 @@ func (c serveCommand) Run(std streams) error {
 	if _, err := fmt.Fprintf(std.stdout, "kantor %s listening on %s\n", versionText(), server.Address(listener)); err != nil {
 		return errors.Join(err, listener.Close(), closeListener(admin))
 	}
-	ended := serveAdmin(srv, admin, logger)
-	if !limited {
-		allowed = 0
-	}
-	defer runtime.KeepAlive(paceCollections(allowed))
+	ended := serveAdmin(srv, admin, config.Logger)
+	defer runtime.KeepAlive(paceCollections(groupMemory(os.DirFS("/"))))
 	err = srv.Serve(ctx, listener)
 	ended()
 	leave()
 	return err
 }
 
-// serverConfig is what the server is told, once all of it has been looked at, on a machine that allows so much memory; 0: it does not say.
-func (c serveCommand) serverConfig(allowed int64) (server.Config, error) {
+// listen opens the server's address and the admin listener's; the latter is nil where none is asked for.
+func (c serveCommand) listen(srv *server.Server) (listener, admin net.Listener, err error) {
+	if admin, err = c.listenAdmin(); err != nil {
+		return nil, nil, err
+	}
+	if listener, err = srv.Listen(c.Listen, c.Insecure); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("--listen %w", err), closeListener(admin))
+	}
+	return listener, admin, nil
+}
+
+// serverConfig is what the server is told, once all of it has been looked at.
+func (c serveCommand) serverConfig() (server.Config, error) {
 	config := server.Config{Version: versionText(), DrainGrace: c.DrainGrace, MessageBytes: int(c.MaxMessageSize)}
 	if err := c.check(); err != nil {
 		return config, err
 	}
+	allowed, _ := memoryAllowed(os.DirFS("/"))
+	c.admission.apply(&config, allowed)
 	if err := c.secure(&config); err != nil {
 		return config, err
 	}
 	if err := config.CheckAddress(c.Listen, c.Insecure); err != nil {
 		return config, fmt.Errorf("--listen %w", err)
 	}
-	if err := c.checkAdmin(); err != nil {
-		return config, err
-	}
-	c.admission.apply(&config, allowed)
-	return config, nil
+	return config, c.checkAdmin()
 }
 
 // check refuses flags that no server can follow, and sets what holds for the whole process.

@@ -23,7 +23,7 @@ from kantor._shared_server import SharedServer, start
 from kantor._stream import Stream
 from kantor._tls import TLS
 from kantor._transport import PerProcess, Transport
-from kantor.v1 import diagnostic_service_pb2, loss_service_pb2
+from kantor.v1 import loss_service_pb2
 
 
 class Client:
@@ -204,9 +204,7 @@ class Client:
             InvalidArgumentError: an argument is wrong, and which.
             CallError: the server did not answer with a result.
         """
-        request = diagnostic_service_pb2.DiagnoseRequest(seed=_codec.seed(seed))
-        _codec.write_diagnostics(request.diagnostics, diagnostics)
-        size = _codec.write_inputs(request.inputs, _codec.merge(inputs, named))
+        request, size = _codec.diagnose_request(diagnostics, _codec.merge(inputs, named), seed=_codec.seed(seed))
         deadline = Deadline(self._timeout if timeout is None else timeout)
         self._check(request, request.inputs, size, deadline)
         return _codec.diagnosis(

@@ -42,6 +42,12 @@ _OPTIONS = [
     # Despite its name how long one connection may take to come about, which over a long way, with TLS or on a busy
     # machine is more than any pause above.
     ("grpc.min_reconnect_backoff_ms", 5000),
+    # A server that is gone without a word, as behind a firewall that forgot the connection, is found out within 45 s
+    # of a call, which is then made again elsewhere. The server allows a ping every 10 s; by default gRPC sends
+    # none, and no more than two in a row without data, of which a long computation has none.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 15_000),
+    ("grpc.http2.max_pings_without_data", 0),
     # A channel made after a fork must not find the connection of the one made before.
     ("grpc.use_local_subchannel_pool", 1),
 ]
@@ -153,6 +159,10 @@ class Transport:
     def evaluate_later(self, request: Any, timeout: float | None) -> Underway:
         """Starts to compute one objective, and does not wait. Whether it is too large was asked of check() before."""
         return Underway(self, self._evaluate, request, timeout)
+
+    def diagnose_later(self, request: Any, timeout: float | None) -> Underway:
+        """Starts to compute diagnostics, and does not wait."""
+        return Underway(self, self._diagnose, request, timeout)
 
     def info_later(self, timeout: float | None) -> Underway:
         """Starts to ask the server what it is, and does not wait."""

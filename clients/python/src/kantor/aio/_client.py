@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 from kantor import _client, _codec
+from kantor._diagnostics import Diagnostics
 from kantor._errors import ClosedError
 from kantor._inputs import Input
 from kantor._objective import Terms
-from kantor._results import Evaluation, ServerInfo
+from kantor._results import DiagnosticResult, Evaluation, ServerInfo
 from kantor._retry import Deadline
 from kantor._security import Token
 from kantor._tls import TLS
@@ -115,6 +116,27 @@ class Client:
         """
         objective = _codec.objective(terms, gradients, extras, gradients_per_term=gradients_per_term)
         return Stream(self, objective, unordered=unordered)
+
+    async def diagnose(
+        self,
+        diagnostics: Diagnostics,
+        inputs: Mapping[str, Input] | None = None,
+        /,
+        *,
+        seed: int = 0,
+        timeout: float | None = None,
+        **named: Input,
+    ) -> dict[str, DiagnosticResult]:
+        """Computes numbers to look at once in a while: arguments, result and errors of kantor.Client.diagnose."""
+        request, size = _codec.diagnose_request(diagnostics, _codec.merge(inputs, named), seed=_codec.seed(seed))
+        core = await self._started()
+        deadline = Deadline(self._seconds(timeout))
+        if size >= LARGE_BYTES:  # which asks the server, perhaps
+            await asyncio.to_thread(core._check, request, request.inputs, size, deadline)
+        answer = await retrying(
+            lambda left: core._transport().diagnose_later(request, left), deadline.left(), core._patience
+        )
+        return _codec.diagnosis(answer)
 
     async def info(self, *, timeout: float | None = None) -> ServerInfo:
         """Asks the server what it is and what it accepts."""
