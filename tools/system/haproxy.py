@@ -44,6 +44,7 @@ class Fleet:
         self._folder = folder
         self._ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
+        self._haproxy: subprocess.Popen[bytes] | None = None
         self._lives = 0
         self.address = f"127.0.0.1:{self._ports[7440]}"
         text = CONFIGURATION.read_text()
@@ -51,9 +52,13 @@ class Fleet:
             text, found = re.subn(rf"\b{port}$|(?<=:){port}\b", str(free), text, flags=re.MULTILINE)
             assert found, f"{CONFIGURATION} has no port {port}"
         (folder / "haproxy.cfg").write_text(text)
+
+    def open(self) -> None:
+        """Starts them all."""
         for name in NAMES:
             self.start(name)
-        self._haproxy = subprocess.Popen([HAPROXY, "-db", "-f", folder / "haproxy.cfg"], stderr=(folder / "haproxy.log").open("ab"))
+        haproxy = [HAPROXY, "-db", "-f", self._folder / "haproxy.cfg"]
+        self._haproxy = subprocess.Popen(haproxy, stderr=(self._folder / "haproxy.log").open("wb"))
         self.await_ready()
 
     def start(self, name: str) -> None:
@@ -101,7 +106,7 @@ class Fleet:
 
     def close(self) -> None:
         """Ends what still runs."""
-        for process in (*self._servers.values(), self._haproxy):
+        for process in (*self._servers.values(), *([self._haproxy] if self._haproxy else [])):
             process.kill()
             process.wait()
 
@@ -121,6 +126,7 @@ def fleet() -> Iterator[Fleet]:
     with tempfile.TemporaryDirectory() as folder:
         made = Fleet(Path(folder))
         try:
+            made.open()
             yield made
         finally:
             made.close()
@@ -129,7 +135,7 @@ def fleet() -> Iterator[Fleet]:
 def shares(stream: bool) -> None:
     """Puts a load on and holds every server to its share."""
     with fleet() as servers:
-        load = [KANTOR, "load", "--address", servers.address, "--trainers", "12", "--mix", "64x8", "--duration", "5s"]
+        load = [KANTOR, "load", "--address", servers.address, "--trainers", "12", "--rate", "300", "--mix", "64x8", "--duration", "5s"]
         subprocess.run([*load, *(["--stream"] if stream else [])], check=True)
         counts = servers.evaluations()
     total = sum(counts.values())
