@@ -147,8 +147,7 @@ def shares(stream: bool) -> None:
 
 def digest(answer: kantor.Evaluation) -> str:
     """All bits of a value and its gradient."""
-    gradient = np.asarray(answer.gradients["codes"].points)
-    return sha256(np.float64(answer.value).tobytes() + gradient.tobytes()).hexdigest()
+    return sha256(np.float64(answer.value).tobytes() + answer.gradients["codes.points"].tobytes()).hexdigest()
 
 
 class Trainer(threading.Thread):
@@ -181,7 +180,7 @@ class Trainer(threading.Thread):
             for seed in range(STEPS):
                 answer = step(seed)
                 self.digests.append(digest(answer))
-                codes = codes - np.float32(0.5) * np.asarray(answer.gradients["codes"].points)
+                codes = codes - np.float32(0.5) * answer.gradients["codes.points"]
 
 
 def train(address: str) -> list[Trainer]:
