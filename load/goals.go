@@ -76,7 +76,7 @@ func (r *GoalReport) Table(to io.Writer) error {
 // one, and how fast it refuses what is too much. Of config it takes where the server and its admin listener are, the deadline and the seed.
 func Goals(ctx context.Context, config Config, admin string) (*GoalReport, error) {
 	if admin == "" {
-		return nil, bad("admin", "is missing, want the HOST:PORT of the server's admin listener: the goals are about where its processor time goes")
+		return nil, bad("admin", "is missing, want HOST:PORT or unix:PATH of the server's admin listener: the goals are about where its processor time goes")
 	}
 	config.Losses, config.Rate, config.Stream, config.Cancel, config.Disconnect = []string{"sinkhorn"}, 0, false, 0, 0
 	share, capacity, err := computeShare(ctx, config, admin)

@@ -1,9 +1,9 @@
 """Holds a server under a mixed load with cancellations and disconnects, and its memory and goroutines to staying flat.
 
-    python tools/soak.py KANTOR SECONDS
+    python tools/soak.py KANTOR DURATION
 
-Two loads run all the time, calls and streams of many losses and sizes, some of which are given up; a third puts on more than
-the server can take now and then. Memory and goroutines are sampled from the admin listener, and their slopes
+Two loads run all the time, calls and streams of many losses and sizes, some of which are given up; a third, open one is a trickle of which
+every answer is compared. Memory and goroutines are sampled from the admin listener, and their slopes
 estimated by regression after a warm-up. Writes out/soak.csv and out/soak.png. Exits with 1 where something grows, where
 an answer differs from an earlier one to the same request, or where requests fail that nobody gave up.
 """
@@ -39,7 +39,7 @@ BLOCKS = 10  # means of samples that the regression is through: neighbours depen
 LOSSES = ("sinkhorn", "transport", "kantorovich", "sliced:directions=16", "mmd", "kl", "bures", "cone_critic")
 MIX = "64x8:8,256x16:4,1024x8:1"
 
-# What may grow, in units a minute, where the regression cannot tell growth from nothing. What is sampled is what is reported as used, or the number.
+# Of each the metric, its unit, its title and what it may grow by in a minute at most, where it can be told that it grows.
 METRICS = {
     "resident": ("process_resident_memory_bytes", 2**20, "resident memory, MiB", 1.0),
     "heap": ("go_memstats_heap_inuse_bytes", 2**20, "heap in use, MiB", 1.0),
@@ -63,7 +63,7 @@ class Slope:
 
 def main() -> None:
     """Runs the soak."""
-    kantor, seconds = sys.argv[1], float(sys.argv[2])
+    kantor, seconds = sys.argv[1], duration(sys.argv[2])
     OUT.mkdir(exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the processes too
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -86,6 +86,14 @@ def main() -> None:
         failed.append(f"the server ended with {stopped}")
     if failed:
         sys.exit("\n".join(failed))
+
+
+def duration(text: str) -> float:
+    """Reads 20m or 90s."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    if not re.fullmatch(r"[0-9]+[smh]", text):
+        sys.exit(f"got {text}, want a duration such as 20m")
+    return float(text[:-1]) * units[text[-1]]
 
 
 def free_port() -> int:
