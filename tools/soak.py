@@ -2,10 +2,10 @@
 
     python tools/soak.py KANTOR DURATION
 
-Two loads run all the time, calls and streams of many losses and sizes, some of which are given up; a third, open one is a trickle of which
-every answer is compared. Memory and goroutines are sampled from the admin listener, and their slopes
-estimated by regression after a warm-up. Writes out/soak.csv and out/soak.png. Exits with 1 where something grows, where
-an answer differs from an earlier one to the same request, or where requests fail that nobody gave up.
+Two loads run all the time, calls and streams of many losses and sizes, some of which are given up; a third is a trickle
+of which nothing is given up and every answer compared. Memory and goroutines are sampled from the admin listener, and
+their slopes estimated by regression after a warm-up. Writes out/soak.csv and out/soak.png. Exits with 1 where something
+grows, where an answer differs from an earlier one to the same request, or where requests fail that nobody gave up.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BLOCKS = 10  # means of samples that the regression is through: neighbours depen
 LOSSES = ("sinkhorn", "transport", "kantorovich", "sliced:directions=16", "mmd", "kl", "bures", "cone_critic")
 MIX = "64x8:8,256x16:4,1024x8:1"
 
-# Of each the metric, its unit, its title and what it may grow by in a minute at most, where it can be told that it grows.
+# Of each the metric, its unit, its title and what it may grow by in a minute, where it can be told that it grows.
 METRICS = {
     "resident": ("process_resident_memory_bytes", 2**20, "resident memory, MiB", 1.0),
     "heap": ("go_memstats_heap_inuse_bytes", 2**20, "heap in use, MiB", 1.0),
@@ -111,7 +111,19 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 def load_commands(kantor: str, address: str, seconds: float) -> list[list[str]]:
     """Calls and streams by trainers who give up now and then, and a trickle that nobody gives up."""
-    base = [kantor, "load", "--address", address, "--json", "--duration", f"{seconds}s", "--deadline", "60s", "--mix", MIX]
+    base = [
+        kantor,
+        "load",
+        "--address",
+        address,
+        "--json",
+        "--duration",
+        f"{seconds}s",
+        "--deadline",
+        "60s",
+        "--mix",
+        MIX,
+    ]
     losses = [word for loss in LOSSES for word in ("--loss", loss)]
     given_up = ["--cancel", "0.1", "--disconnect", "0.02"]
     return [
@@ -138,7 +150,9 @@ def sample(admin: str, seconds: float, loads: list[subprocess.Popen[bytes]]) -> 
     start, samples = time.monotonic(), []
     while (now := time.monotonic() - start) < seconds and all(load.poll() is None for load in loads):
         samples.append({"seconds": now, **scrape(admin)})
-        print(f"\r{now:6.0f} s  " + "  ".join(f"{k} {v:.0f}" for k, v in scrape(admin).items()), end="", file=sys.stderr)
+        print(
+            f"\r{now:6.0f} s  " + "  ".join(f"{k} {v:.0f}" for k, v in scrape(admin).items()), end="", file=sys.stderr
+        )
         time.sleep(INTERVAL)
     print(file=sys.stderr)
     return samples
@@ -176,7 +190,8 @@ def judge(samples: list[dict[str, float]], reports: list[dict[str, object]], qui
     print(f"{'':24}{'mean':>9}{'most':>9}{'after':>9}{'slope/min':>11}  95 %")
     for name, (_, _, title, bound) in METRICS.items():
         values, slope = np.array([one[name] for one in samples])[kept], slopes[name]
-        print(f"{title:24}{values.mean():9.1f}{values.max():9.1f}{quiet[name]:9.1f}{slope.value:11.3f}  [{slope.lower:.3f}, {slope.upper:.3f}]")
+        sizes = f"{values.mean():9.1f}{values.max():9.1f}{quiet[name]:9.1f}"
+        print(f"{title:24}{sizes}{slope.value:11.3f}  [{slope.lower:.3f}, {slope.upper:.3f}]")
         if not slope.flat(bound):
             wrong.append(f"{title} grows by {slope.value:.3f} a minute")
     for kind, report in zip(("calls", "streams", "trickle"), reports, strict=True):
@@ -206,7 +221,10 @@ def draw(samples: list[dict[str, float]], slopes: dict[str, Slope]) -> None:
         axis.plot(minutes, [one[name] for one in samples], linewidth=0.8)
         axis.axvspan(0, WARM_UP * minutes[-1], alpha=0.1, color="gray")
         axis.set_ylim(bottom=0)
-        axis.set_title(f"{title}: {slopes[name].value:+.3f} a minute [{slopes[name].lower:+.3f}, {slopes[name].upper:+.3f}]", fontsize=9)
+        axis.set_title(
+            f"{title}: {slopes[name].value:+.3f} a minute [{slopes[name].lower:+.3f}, {slopes[name].upper:+.3f}]",
+            fontsize=9,
+        )
     axes[-1].set_xlabel("minutes")
     figure.savefig(OUT / "soak.png", dpi=120)
 

@@ -9,6 +9,7 @@ differ in a bit from the same ones with one server that nothing happened to.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 import signal
@@ -34,6 +35,7 @@ NAMES = ("one", "two", "three")
 # Of three servers each has a third of the load, give or take.
 LEAST_SHARE, MOST_SHARE = 0.22, 0.45
 TRAINERS, STEPS = 4, 200
+GRADIENTS = ["codes.points"]
 PATIENCE = 60.0  # seconds that anything may take to get ready
 
 
@@ -135,7 +137,20 @@ def fleet() -> Iterator[Fleet]:
 def shares(stream: bool) -> None:
     """Puts a load on and holds every server to its share."""
     with fleet() as servers:
-        load = [KANTOR, "load", "--address", servers.address, "--trainers", "12", "--rate", "300", "--mix", "64x8", "--duration", "5s"]
+        load = [
+            KANTOR,
+            "load",
+            "--address",
+            servers.address,
+            "--trainers",
+            "12",
+            "--rate",
+            "300",
+            "--mix",
+            "64x8",
+            "--duration",
+            "5s",
+        ]
         subprocess.run([*load, *(["--stream"] if stream else [])], check=True)
         counts = servers.evaluations()
     total = sum(counts.values())
@@ -172,13 +187,11 @@ class Trainer(threading.Thread):
         terms = kantor.Sinkhorn("codes", "prior", blur=0.5)
         prior = kantor.StandardNormal()
         with kantor.Client(self._address, timeout=PATIENCE) as client, contextlib.ExitStack() as stack:
+            step = functools.partial(client.evaluate, terms, gradients=GRADIENTS)
             if self._number % 2:
-                stream = stack.enter_context(client.stream(terms, gradients=["codes.points"]))
-                step = lambda seed: stream.evaluate({"codes": codes, "prior": prior}, seed=seed)  # noqa: E731
-            else:
-                step = lambda seed: client.evaluate(terms, {"codes": codes, "prior": prior}, gradients=["codes.points"], seed=seed)  # noqa: E731
+                step = stack.enter_context(client.stream(terms, gradients=GRADIENTS)).evaluate
             for seed in range(STEPS):
-                answer = step(seed)
+                answer = step(codes=codes, prior=prior, seed=seed)
                 self.digests.append(digest(answer))
                 codes = codes - np.float32(0.5) * answer.gradients["codes.points"]
 
@@ -210,7 +223,9 @@ def survival() -> None:
     """Kills, restarts and stops servers under trainings."""
     with tempfile.TemporaryDirectory() as folder:
         one = Path(folder) / "socket"
-        alone = subprocess.Popen([KANTOR, "serve", "--listen", f"unix:{one}", "--log-level", "error"], stdout=subprocess.PIPE)
+        alone = subprocess.Popen(
+            [KANTOR, "serve", "--listen", f"unix:{one}", "--log-level", "error"], stdout=subprocess.PIPE
+        )
         assert alone.stdout is not None and b"listening" in alone.stdout.readline()
         undisturbed = ended(train(f"unix:{one}"))
         alone.terminate()
@@ -226,7 +241,9 @@ def survival() -> None:
         servers.end("one", signal.SIGTERM)
         servers.start("one")
         disturbed = ended(trainers)
-    same = sum(a == b for before, after in zip(undisturbed, disturbed, strict=True) for a, b in zip(before, after, strict=True))
+    same = sum(
+        a == b for before, after in zip(undisturbed, disturbed, strict=True) for a, b in zip(before, after, strict=True)
+    )
     print(f"each of three servers killed and restarted, one stopped: {same} of {TRAINERS * STEPS} steps are bit-equal")
     if same != TRAINERS * STEPS:
         sys.exit("want all of them")

@@ -227,7 +227,7 @@ class LostByABalancer(Reset):
     """What a call raises whose server has died behind a balancer."""
 
     def details(self) -> str:
-        return "Stream removed (Data frame with END_STREAM flag received) (RST_STREAM (Received RST_STREAM with error code 8))"
+        return "Stream removed (RST_STREAM (Received RST_STREAM with error code 8))"
 
 
 def test_a_server_that_a_balancer_has_lost_is_away() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from kantor._errors import CallError, CancelledError, ClosedError, DeadlineError, KantorError, TooLargeError
+from kantor._errors import CallError, ClosedError, DeadlineError, KantorError, TooLargeError
 from kantor._fork import ForkedError, gate
 from kantor._retry import Deadline
 from kantor._security import Access
