@@ -206,7 +206,7 @@ func probeDeadline(s *stage) (measured, error) {
 	return measured{said(<-ended), milliseconds(done - at)}, err
 }
 
-// probeSlowReader reads nothing until the server rests, and has it tell how many of many batches it has computed by then. A unary call has one answer.
+// probeSlowReader reads nothing until the server rests, and has it tell how many of many batches it has computed by then; then reads all. A unary call has one answer.
 func probeSlowReader(s *stage) (measured, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -232,17 +232,23 @@ func probeSlowReader(s *stage) (measured, error) {
 			_ = wire.Send(batch(id+1, req))
 		}
 	}()
-	if _, err := s.server.untilIdle(patience); err != nil {
+	if _, err := s.server.untilRest(patience); err != nil {
+		return measured{}, err
+	}
+	resting, err := s.server.metrics()
+	if err != nil {
 		return measured{}, err
 	}
 	if err := s.bystander(ctx); err != nil {
 		return measured{}, err
 	}
-	_, err = result(wire)
-	cancel()
+	for range manyBatches {
+		if _, err := result(wire); err != nil {
+			return measured{}, err
+		}
+	}
 	<-sent
-	computed, countErr := s.server.evaluations()
-	return measured{said(err), float64(computed - bystanderCalls)}, countErr
+	return measured{said(nil), resting["kantor_evaluations_total"]}, nil
 }
 
 // probeSlowWriter trickles a request, and measures what the server does until it is whole.
@@ -258,12 +264,16 @@ func probeSlowWriter(s *stage) (measured, error) {
 		return measured{}, err
 	}
 	s.slow(faultproxy.ToServer)
+	large := request(1, 1024, usual(0).GetObjective().GetTerms()[0].GetSinkhorn()) // 128 KiB: two seconds
 	at, ended := s.server.work(), make(chan error, 1)
 	go func() {
-		_, err := c.evaluate(ctx, s.call, usual(1))
+		_, err := c.evaluate(ctx, s.call, large)
 		ended <- err
 	}()
-	done, err := s.server.untilIdle(patience) // before the request is whole, which takes twice as long
+	done, err := s.server.untilRest(patience) // before the request is whole, which takes twice as long
+	if len(ended) > 0 {
+		return measured{}, errors.New("the request was whole before the server rested")
+	}
 	if err != nil {
 		return measured{}, err
 	}

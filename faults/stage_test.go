@@ -40,7 +40,7 @@ func setUp(binary, call string, f fault) (*stage, error) {
 	if call == stream {
 		listen = "unix:" + filepath.Join(directory, "server")
 	}
-	if s.server, err = launch(binary, listen, f.env, f.args...); err != nil {
+	if s.server, err = launch(binary, listen, filepath.Join(directory, "admin"), f.env, f.args...); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(directory))
 	}
 	if call == stream {
@@ -146,8 +146,6 @@ func (s *stage) whileComputing(ctx context.Context, strike func() error, options
 	}
 }
 
-const bystanderCalls = 2
-
 // bystander makes a call twice past the proxy, as another trainer does, and wants the same bits.
 func (s *stage) bystander(ctx context.Context) error {
 	c, err := dial(s.server.address)
@@ -155,7 +153,7 @@ func (s *stage) bystander(ctx context.Context) error {
 		return err
 	}
 	defer c.conn.Close()
-	var seen [bystanderCalls]string
+	var seen [2]string
 	for i := range seen {
 		response, err := c.evaluate(ctx, s.call, usual(7))
 		if err != nil {
