@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,7 @@ type stage struct {
 
 	decide atomic.Pointer[func(faultproxy.Unit) faultproxy.Fault] // nil: nothing happens
 	calls  atomic.Int64                                           // that clients began
+	others sync.WaitGroup                                         // calls of other callers
 	failed atomic.Pointer[error]                                  // what went wrong where it cannot be returned
 }
 
@@ -55,6 +57,7 @@ func setUp(binary, call string, f fault) (*stage, error) {
 }
 
 func (s *stage) tearDown() error {
+	s.others.Wait()
 	s.server.stop()
 	err := errors.Join(s.proxy.Close(), os.RemoveAll(s.directory))
 	if failed := s.failed.Load(); failed != nil {
@@ -113,7 +116,7 @@ type measured struct {
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // whileComputing strikes while the server computes a heavy call, waits until it rests, and tells how long it worked after the fault and what the caller saw.
-func (s *stage) whileComputing(ctx context.Context, strike func() error, options ...grpc.DialOption) (measured, error) {
+func (s *stage) whileComputing(ctx context.Context, strike func(client) error, options ...grpc.DialOption) (measured, error) {
 	c, err := dial(s.proxy.Address(), options...)
 	if err != nil {
 		return measured{}, err
@@ -131,7 +134,7 @@ func (s *stage) whileComputing(ctx context.Context, strike func() error, options
 		return measured{}, err
 	}
 	at := s.server.work()
-	if err := strike(); err != nil {
+	if err := strike(c); err != nil {
 		return measured{}, err
 	}
 	done, err := s.server.untilIdle(longPatience)

@@ -84,7 +84,7 @@ def retryable(error: Exception) -> bool:
     """Whether another try may end otherwise: a server says when to come back, or that it is not to be asked again."""
     if not isinstance(error, CallError):
         return False
-    return isinstance(error, UnavailableError) if error.retry_after is None else error.retry_after >= 0
+    return isinstance(error, UnavailableError) or error.broken if error.retry_after is None else error.retry_after >= 0
 
 
 class Tries:

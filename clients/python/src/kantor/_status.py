@@ -47,7 +47,10 @@ def from_rpc(error: Any) -> KantorError:
     if "grpc-status-details-bin" in trailers:
         return from_status(status_pb2.Status.FromString(trailers["grpc-status-details-bin"]), retry_after)
     code: grpc.StatusCode = error.code()
-    return _exception(code.name, error.details() or "", retry_after)
+    failure = _exception(code.name, error.details() or "", retry_after)
+    if isinstance(failure, InternalError):  # of a kantor it has details
+        failure.broken = True
+    return failure
 
 
 def from_status(status: status_pb2.Status, retry_after: float | None = None) -> KantorError:
