@@ -1,10 +1,10 @@
-"""Measures what docs/losses.md says of each loss: its time, and the width that it makes best.
+"""Measures what docs/losses.md says of each loss: its time, and the width that it makes best; and of each diagnostic.
 
-python -m bench.losses [times | widths] [--smoke]
+python -m bench.losses [times | diagnostics | widths] [--smoke]
 
-times: value and gradient over a stream, of two clouds in 32 dimensions. widths: x = s·g with g ~ N(0, I) is compared
-with samples of N(0, I); for the mean over batches, which s is best? 1 is right, and less says that a trainer who sees
-batches of this size learns codes that are too narrow.
+times: value and gradient over a stream, of two clouds in 32 dimensions. diagnostics: a call on such clouds. widths:
+x = s·g with g ~ N(0, I) is compared with samples of N(0, I); for the mean over batches, which s is best? 1 is right,
+and less says that a trainer who sees batches of this size learns codes that are too narrow.
 """
 
 from __future__ import annotations
@@ -143,20 +143,32 @@ ROWS = {
     '`Stress(form="rank")`': Row(kantor.Stress(form="rank"), paired, "codes.points", compares=False),
 }
 
+DIAGNOSTICS: dict[str, tuple[kantor.Diagnostic, Given]] = {
+    "`ActiveUnits()`": (kantor.ActiveUnits(), gaussian),
+    "`NearestNeighbourKl()`": (kantor.NearestNeighbourKl(), clouds),
+    "`Entropy()`": (kantor.Entropy(), alone),
+    "`Entropy()` of covariances": (kantor.Entropy("posterior"), covariances),
+    "`PermutationTest()`": (kantor.PermutationTest(), clouds),
+    "`EffectiveScale()`": (kantor.EffectiveScale(), closed),
+    "`ExpectedShrink()`": (kantor.ExpectedShrink(), clouds),
+}
+
 
 def main() -> None:
     """Prints the tables that were asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", nargs="?", choices=["times", "widths"], help="one of the two tables")
+    parser.add_argument("what", nargs="?", choices=["times", "diagnostics", "widths"], help="one of the tables")
     parser.add_argument("--smoke", action="store_true", help="tiny problems: does it run?")
     options = parser.parse_args()
     with running() as server:
         build = server.client.info().build
         print(f"kantor {build.version}, kernels {build.kernel}\n")
         small: bool = options.smoke
-        if options.what != "widths":
+        if options.what in (None, "times"):
             print(times(server.client, (70, 80), Budget(1, 0.1)) if small else times(server.client))
-        if options.what != "times":
+        if options.what in (None, "diagnostics"):
+            print(diagnostics(server.client, (70, 80), Budget(1, 0.1)) if small else diagnostics(server.client))
+        if options.what in (None, "widths"):
             print(widths(server.client, 4, 16, 4) if small else widths(server.client))
 
 
@@ -179,16 +191,41 @@ def calling(client: kantor.Client, row: Row, n: int) -> Iterator[Call]:
 
 def times(client: kantor.Client, sizes: tuple[int, ...] = (256, 1024), budget: Budget = _BUDGET) -> str:
     """The table of milliseconds by N, in 32 dimensions."""
-    found = []
-    for row in ROWS.values():
-        line = []
+    found: dict[str, list[float]] = {name: [] for name in ROWS}
+    for name, row in ROWS.items():
         for n in sizes:
             with calling(client, row, n) as call:
-                call()
-                line.append(interleaved({"": call}, budget)[""].median)
-        found.append(line)
-    lines = [[name, *map(milliseconds, line)] for name, line in zip(ROWS, found, strict=True)]
-    return table(["loss", *(f"N={n}, ms" for n in sizes)], lines)
+                found[name].append(median(call, budget))
+    return in_milliseconds("loss", sizes, found)
+
+
+def diagnostics(client: kantor.Client, sizes: tuple[int, ...] = (256, 1024), budget: Budget = _BUDGET) -> str:
+    """The table of milliseconds by N, in 32 dimensions, of a call."""
+    found: dict[str, list[float]] = {name: [] for name in DIAGNOSTICS}
+    for name, (diagnostic, given) in DIAGNOSTICS.items():
+        for n in sizes:
+            inputs = given(*Problem(n, 32, 1).clouds())
+
+            def call(
+                diagnostic: kantor.Diagnostic = diagnostic, inputs: dict[str, Any] = inputs
+            ) -> tuple[float, Floats]:
+                (result,) = client.diagnose(diagnostic, inputs).values()
+                return result.value, np.array(result.values)
+
+            found[name].append(median(call, budget))
+    return in_milliseconds("diagnostic", sizes, found)
+
+
+def median(call: Call, budget: Budget) -> float:
+    """The time of a call that has been made once before."""
+    call()
+    return interleaved({"": call}, budget)[""].median
+
+
+def in_milliseconds(what: str, sizes: tuple[int, ...], found: dict[str, list[float]]) -> str:
+    """Returns the table of times."""
+    lines = [[name, *map(milliseconds, line)] for name, line in found.items()]
+    return table([what, *(f"N={n}, ms" for n in sizes)], lines)
 
 
 def widths(client: kantor.Client, dim: int = 16, n: int = 128, batches: int = 64) -> str:

@@ -83,7 +83,8 @@ func TestFlagsAreTheRequest(t *testing.T) {
 	if err != nil || !proto.Equal(assembled, request) {
 		t.Fatalf("the flags make %v, want %v (%v)", assembled, request, err)
 	}
-	unary, err := serve(t).Evaluate(t.Context(), request)
+	client, _ := serve(t)
+	unary, err := client.Evaluate(t.Context(), request)
 	if err != nil {
 		t.Fatal(err)
 	}

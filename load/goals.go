@@ -1,10 +1,12 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"sync"
 	"text/tabwriter"
 )
 
@@ -70,14 +72,14 @@ func (r *GoalReport) Table(to io.Writer) error {
 	return w.Flush()
 }
 
-// Goals measures what a server on this machine is held to, each part for config.Duration: how much of its processor time is computing, what a small request
-// suffers beside a large one, and how fast it refuses what is too much. Of config it takes besides where the server is, its PID, the deadline and the seed.
-func Goals(ctx context.Context, config Config) (*GoalReport, error) {
-	if config.PID == 0 {
-		return nil, bad("pid", "is missing: the goals are about a server's processor time")
+// Goals measures what a server is held to, each part for config.Duration: how much of its processor time is computing, what a small request suffers beside a large
+// one, and how fast it refuses what is too much. Of config it takes where the server and its admin listener are, the deadline and the seed.
+func Goals(ctx context.Context, config Config, admin string) (*GoalReport, error) {
+	if admin == "" {
+		return nil, bad("admin", "is missing, want the HOST:PORT of the server's admin listener: the goals are about where its processor time goes")
 	}
 	config.Losses, config.Rate, config.Stream, config.Cancel, config.Disconnect = []string{"sinkhorn"}, 0, false, 0, 0
-	share, rate, err := computeShare(ctx, config)
+	share, capacity, err := computeShare(ctx, config, admin)
 	if err != nil {
 		return nil, err
 	}
@@ -85,44 +87,38 @@ func Goals(ctx context.Context, config Config) (*GoalReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	refusal, err := refusals(ctx, config, overload*rate)
+	refusal, err := refusals(ctx, config, overload*capacity)
 	if err != nil {
 		return nil, err
 	}
 	return &GoalReport{[]Goal{share, beside, refusal}}, ctx.Err()
 }
 
-// computeShare compares the processor time that the server took for an answer with that of the same evaluations in this process, as many at once as the server has
-// threads, without a server around them; before and after, because the machine may change. It also returns the server's answers each second.
-func computeShare(ctx context.Context, config Config) (Goal, float64, error) {
+// computeShare is how much of a server's processor time is spent in what computes, by a profile. It also returns how many answers each second the server could give
+// with all of its threads.
+func computeShare(ctx context.Context, config Config, admin string) (Goal, float64, error) {
 	config.Mix, config.Trainers = []Share{{trainerSize, 1}}, goalTrainers
-	info, err := ask(ctx, config)
-	if err != nil {
-		return Goal{}, 0, err
-	}
-	before, err := alone(ctx, config, int(info.GetThreads()))
-	if err != nil {
-		return Goal{}, 0, err
+	var profiling sync.WaitGroup
+	var spent processorProfile
+	var failed error
+	config.started = func() {
+		profiling.Go(func() { spent, failed = profileServer(ctx, admin, config.Duration) })
 	}
 	report, err := Run(ctx, config)
-	if err != nil {
+	profiling.Wait()
+	if err := cmp.Or(err, failed); err != nil {
 		return Goal{}, 0, err
 	}
-	after, err := alone(ctx, config, int(info.GetThreads()))
-	if err != nil {
-		return Goal{}, 0, err
+	if report.Answered == 0 || spent.all == 0 {
+		return Goal{}, 0, fmt.Errorf("the server gave %d answers in %.2f s of processor time, want more of both: %+v", report.Answered, spent.all, report.Failures)
 	}
-	if report.Answered == 0 || report.ServerSeconds == 0 {
-		return Goal{}, 0, fmt.Errorf("the server gave %d answers in %.2f s of processor time, want more of both: %v", report.Answered, report.ServerSeconds, report.Failures)
-	}
-	each := report.ServerSeconds / float64(report.Answered)
-	share := (before + after) / 2 / each
+	share, each := spent.computing/spent.all, spent.all/float64(report.Answered)
 	return Goal{
 		Name: fmt.Sprintf("compute by the server's processor time, %d trainers, %v", goalTrainers, trainerSize), Got: share, Want: leastComputeShare,
-		Met: share >= leastComputeShare,
-		How: fmt.Sprintf("%.3f ms (before), %.3f ms (after) an evaluation alone, %.3f ms an answer; %.0f answers/s, %d failed", 1e3*before, 1e3*after, 1e3*each,
-			report.AchievedRate, report.Failed),
-	}, report.AchievedRate, nil
+		Met: share >= leastComputeShare && report.Failed == 0,
+		How: fmt.Sprintf("%.2f s of %.2f s in %.1f s; %.0f answers/s, %.3f ms each, %d failed", spent.computing, spent.all, report.Seconds, report.AchievedRate,
+			1e3*each, report.Failed),
+	}, float64(max(report.Threads, 1)) / each, nil
 }
 
 // besideLarge compares the latency of small requests with and without a large one being computed.

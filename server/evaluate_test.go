@@ -91,7 +91,8 @@ func TestServerInfoTellsLimits(t *testing.T) {
 		RunningLarge: int32(max(8, losses.Processors())), QueueWait: durationpb.New(time.Second), StreamIdle: durationpb.New(time.Minute)}
 	names := []string{"sinkhorn", "kantorovich", "kl", "transport", "sliced", "bures", "mmd", "stein", "cone_critic", "categorical_kl", "bernoulli_kl",
 		"von_mises_fisher_kl", "discrete_kl", "jensen_shannon", "total_correlation", "dip", "stress"}
-	if !proto.Equal(info.GetLimits(), want) || !slices.Equal(info.GetLosses(), names) {
+	diagnostics := []string{"active_units", "nearest_neighbour_kl", "entropy", "permutation_test", "effective_scale", "expected_shrink"}
+	if !proto.Equal(info.GetLimits(), want) || !slices.Equal(info.GetLosses(), names) || !slices.Equal(info.GetDiagnostics(), diagnostics) {
 		t.Errorf("info %v", info)
 	}
 }

@@ -16,6 +16,9 @@ var lossOneof = (&kantorv1.Term{}).ProtoReflect().Descriptor().Oneofs().ByName("
 // lossNames lists the losses that a term can name.
 func lossNames() []string { return fieldNames(lossOneof) }
 
+// diagnosticNames lists the diagnostics that a request can name.
+func diagnosticNames() []string { return fieldNames(diagnosticOneof) }
+
 // fieldNames lists the cases of a oneof.
 func fieldNames(oneof protoreflect.OneofDescriptor) []string {
 	names := make([]string, oneof.Fields().Len())
@@ -75,7 +78,8 @@ func (i infoService) GetServerInfo(_ context.Context, req *kantorv1.GetServerInf
 			QueueWait:    durationpb.New(limits.Wait),
 			StreamIdle:   durationpb.New(i.server.config.StreamIdle),
 		},
-		Losses:  lossNames(),
-		Threads: int32(losses.Processors()),
+		Losses:      lossNames(),
+		Threads:     int32(losses.Processors()),
+		Diagnostics: diagnosticNames(),
 	}, nil
 }

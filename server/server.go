@@ -37,12 +37,20 @@ const (
 // MaxQueue is the most requests of all callers that wait.
 const MaxQueue = 4096
 
+// limits protect the server from its clients.
+type limits struct {
+	connections int
+	streams     uint32 // per connection
+	headerBytes uint32
+	handshake   time.Duration // from the connection to the end of TLS's and HTTP/2's
+}
+
 // Bounds that protect the server from its clients.
 const (
 	minLargeAtOnce       = 8 // requests computed at once that take long: they share the processors, and the next may be a short one of them
 	minSmallAtOnce       = 4
 	maxConnections       = 256
-	maxStreams           = 64 // per connection
+	maxStreams           = 64
 	maxHeaderBytes       = 16 << 10
 	handshakeTimeout     = 10 * time.Second
 	killGrace            = time.Second // between the end of the grace and the end of the connections
@@ -75,6 +83,14 @@ type Config struct {
 	StreamIdle time.Duration
 	// DrainGrace is how long a stop waits for what is open. Zero: DefaultDrainGrace.
 	DrainGrace time.Duration
+	// TLS encrypts. Nil: plain text.
+	TLS *TLS
+	// Tokens are asked of whoever calls anything but health. Nil: everybody may call who can connect.
+	Tokens *Tokens
+	// OpenReflection lets everybody list the services, where there are tokens.
+	OpenReflection bool
+	// limits are the bounds below, where a test has others.
+	limits *limits
 	// Observer is told what becomes of requests. Nil: nobody is.
 	Observer Observer
 	// Tracer makes the spans of calls and of their phases. Nil: there are none.
@@ -104,6 +120,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.limits == nil {
+		c.limits = &limits{connections: maxConnections, streams: maxStreams, headerBytes: maxHeaderBytes, handshake: handshakeTimeout}
 	}
 	if c.Observer == nil {
 		c.Observer = unobserved{}
@@ -166,9 +185,9 @@ func New(config Config) (*Server, error) {
 	s.config.Observer = observers{s.metrics, callLines{}, spans{}, config.Observer}
 	s.life, s.kill = context.WithCancelCause(context.Background())
 	s.grpc = grpc.NewServer(s.options()...)
-	kantorv1.RegisterLossServiceServer(s.grpc, lossService{server: s})
-	kantorv1.RegisterDiagnosticServiceServer(s.grpc, diagnosticService{server: s})
-	kantorv1.RegisterInfoServiceServer(s.grpc, infoService{server: s})
+	s.grpc.RegisterService(s.guarded(&kantorv1.LossService_ServiceDesc), lossService{server: s})
+	s.grpc.RegisterService(s.guarded(&kantorv1.DiagnosticService_ServiceDesc), diagnosticService{server: s})
+	s.grpc.RegisterService(s.guarded(&kantorv1.InfoService_ServiceDesc), infoService{server: s})
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	s.metrics.describe(s)
@@ -182,12 +201,12 @@ func New(config Config) (*Server, error) {
 func (s *Server) options() []grpc.ServerOption {
 	unary, stream := s.interceptors()
 	memory := &buffers{}
-	return []grpc.ServerOption{
+	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(s.config.MessageBytes),
 		grpc.MaxSendMsgSize(s.config.MessageBytes),
-		grpc.MaxConcurrentStreams(maxStreams),
-		grpc.MaxHeaderListSize(maxHeaderBytes),
-		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.MaxConcurrentStreams(s.config.limits.streams),
+		grpc.MaxHeaderListSize(s.config.limits.headerBytes),
+		grpc.ConnectionTimeout(s.config.limits.handshake),
 		grpc.InitialWindowSize(streamWindowBytes),
 		grpc.InitialConnWindowSize(connectionWindow),
 		grpc.ReadBufferSize(connectionBufferSize),
@@ -202,6 +221,10 @@ func (s *Server) options() []grpc.ServerOption {
 		grpc.ChainUnaryInterceptor(unary...),
 		grpc.ChainStreamInterceptor(stream...),
 	}
+	if s.config.TLS != nil {
+		options = append(options, grpc.Creds(s.config.TLS.credentials()))
+	}
+	return options
 }
 
 // Serve answers on the listener until the context ends, then stops as [Server.Drain] does and returns nil. It takes over the listener. A server serves
@@ -209,7 +232,12 @@ func (s *Server) options() []grpc.ServerOption {
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { s.Drain(s.config.DrainGrace) })
 	defer stop()
-	err := s.grpc.Serve(netutil.LimitListener(listener, maxConnections))
+	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
+	var watcher sync.WaitGroup
+	watcher.Go(func() { s.watch(watching, s.watched()...) })
+	defer watcher.Wait()
+	defer unwatch()
+	err := s.grpc.Serve(netutil.LimitListener(listener, s.config.limits.connections))
 	select {
 	case <-s.draining:
 		<-s.drained

@@ -49,6 +49,7 @@ func toStatus(err error) *status.Status {
 	var bad *losses.InputError
 	var tooLarge *tooLargeError
 	var refusal *admission.Refusal
+	var unknown *unauthenticatedError
 	switch {
 	case err == nil:
 		return status.New(codes.OK, "")
@@ -62,6 +63,10 @@ func toStatus(err error) *status.Status {
 		return refused(refusal)
 	case errors.Is(err, errIdle):
 		return detailed(codes.Unavailable, errIdle.Error(), "STREAM_IDLE")
+	case errors.Is(err, errRevoked): // whoever has the token that came instead may go on at once
+		return detailed(codes.Unauthenticated, errRevoked.reason, errRevoked.code, &errdetails.RetryInfo{RetryDelay: durationpb.New(0)})
+	case errors.As(err, &unknown):
+		return detailed(codes.Unauthenticated, unknown.reason, unknown.code)
 	case errors.Is(err, errStopping):
 		return detailed(codes.Unavailable, errStopping.Error(), "STOPPING")
 	case errors.Is(err, errInternal):

@@ -4,8 +4,7 @@
 
 Runs promtool on deploy/prometheus, then bin/kantor with an admin listener, a Prometheus that scrapes it by that
 configuration, and loads that are answered, refused, cancelled and left unconverged. Every query of the dashboard and
-every series that an alert names has to be there. Needs Debian's package prometheus and bin/kantor; the standard library
-is enough for the script itself.
+every series that an alert names has to be there. Needs Debian's package prometheus, bin/kantor and the Python client.
 """
 
 from __future__ import annotations
@@ -19,13 +18,18 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+import kantor
 
 ROOT = Path(__file__).resolve().parent.parent
 RULES = ROOT / "deploy" / "prometheus"
@@ -41,15 +45,15 @@ VARIABLES = {"$job": ".+", "$instance": ".+", "$__rate_interval": "5s"}
 # A series as a query names it, with its matchers.
 SERIES = re.compile(r"\b(?:kantor[_:]\w[\w:]*|grpc_server_\w+|go_\w+|process_\w+|up)\b(?:\{[^{}]*\})?")
 
-# What `kantor load` is told, one process each, all at once: so that all that the dashboard shows happens.
+# What `kantor load` is told, one process each, so that all that the dashboard shows happens. The last begins when the
+# others have run for a while: it fills the queue, and all of them are one caller.
 LOADS: dict[str, list[str]] = {
     "calls": ["--mix", "64x16:9,512x16:1", "--trainers", "2", "--rate", "40"],
     "streams": ["--mix", "128x16", "--stream", "--trainers", "2", "--rate", "20"],
-    "of several losses": ["--mix", "64x4", "--loss", "sinkhorn", "--loss", "mmd", "--rate", "5"],
+    "other losses": ["--mix", "64x4", "--loss", "mmd", "--loss", "sliced", "--rate", "5"],
     "unconverged": ["--mix", "64x4", "--loss", "sinkhorn:blur=0.001,max_iterations=1", "--rate", "5"],
-    "large": ["--mix", "4096x16", "--trainers", "8"],
-    "too late": ["--mix", "16384x16", "--deadline", "1s", "--rate", "2"],
     "cancelled": ["--mix", "2048x16", "--cancel", "0.9", "--trainers", "2"],
+    "large": ["--mix", "4096x16", "--trainers", "16"],
 }
 
 # What the loads must have brought about, beside what the dashboard shows.
@@ -58,16 +62,20 @@ HAPPENED: dict[str, str] = {
     "refused, the deadline was too soon": 'kantor_admission_rejected_total{reason="DEADLINE_TOO_SOON"} > 0',
     "cancelled": 'kantor_evaluations_total{code="Canceled"} > 0',
     "something large ran": 'max_over_time(kantor_running{size="large"}[1m]) > 0',
-    "something waited": 'max_over_time(sum(kantor_queue_length)[1m:1s]) > 0',
+    "something waited": "max_over_time(sum(kantor_queue_length)[1m:1s]) > 0",
     "memory was counted": "max_over_time(kantor_inflight_bytes[1m]) > 0",
-    "of several losses": 'kantor_eval_seconds_count{loss="several"} > 0',
+    "bad input": 'kantor_evaluations_total{code="InvalidArgument"} > 0',
+    "several losses": 'kantor_eval_seconds_count{loss="several"} > 0',
+    "diagnostics": 'kantor_eval_seconds_count{loss="active_units"} > 0',
 }
 
 
 def main() -> int:
     """Runs the checks and returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=20, help="how long the load runs at least (%(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=20, help="how long the loads run before the queue is filled (%(default)s)"
+    )
     options = parser.parse_args()
     missing = [name for name in ("prometheus", "promtool") if not shutil.which(name)]
     if missing:
@@ -82,10 +90,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kantor") as folder, contextlib.ExitStack() as running:
         address, admin = running.enter_context(serving(Path(folder)))
         prometheus = running.enter_context(scraping(Path(folder), admin))
-        for name, flags in LOADS.items():
-            running.enter_context(loading(Path(folder), name, address, flags))
         check_metrics(admin)
-        time.sleep(options.seconds)
+        running.enter_context(calling(address))
+        for name, flags in LOADS.items():
+            if name == "large":
+                time.sleep(options.seconds)
+            running.enter_context(loading(Path(folder), name, address, flags))
         empty = unanswered(prometheus)
         report_targets(prometheus)
     for line in empty:
@@ -155,6 +165,36 @@ def loading(folder: Path, name: str, address: str, flags: list[str]) -> Iterator
         yield
         if running.poll() is not None:
             raise SystemExit(f"the load {name!r} has ended by itself:\n{log.read_text()}")
+
+
+@contextlib.contextmanager
+def calling(address: str) -> Iterator[None]:
+    """What `kantor load` does not do, once a second: several losses, bad input, a deadline that is too soon."""
+    stop = threading.Event()
+    generator = np.random.default_rng(0)
+    small, large = generator.normal(size=(64, 4)), generator.normal(size=(3000, 16))
+
+    def calls(client: kantor.Client) -> Iterator[Callable[[], object]]:
+        yield lambda: client.evaluate([kantor.Sinkhorn(), kantor.Mmd()], source=small, target=small + 1)
+        yield lambda: client.evaluate(kantor.Sinkhorn(blur=-1.0), source=small, target=small)
+        yield lambda: client.diagnose(kantor.ActiveUnits(), posterior=small)
+        yield lambda: client.evaluate(kantor.Sinkhorn(), source=large, target=large + 1)  # so that it knows how long
+        yield lambda: client.evaluate(kantor.Sinkhorn(), source=large, target=large + 1, timeout=0.03)
+
+    def run() -> None:
+        with kantor.Client(address, timeout=5) as client:
+            while not stop.wait(1):
+                for call in calls(client):
+                    with contextlib.suppress(kantor.KantorError):
+                        call()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def until(condition: Any, what: str, log: Path) -> Any:

@@ -27,7 +27,8 @@ type loadCommand struct {
 	Cancel     float64       `default:"0" placeholder:"SHARE" help:"Share of requests that are cancelled at a random moment (${default})."`
 	Disconnect float64       `default:"0" placeholder:"SHARE" help:"Share of requests that are given up with the connection (${default})."`
 	PID        int           `name:"pid" placeholder:"PID" help:"Process of a server on this machine, to report its processor time."`
-	Goals      bool          `help:"Measure what a server is held to, with sizes of its own, instead of a mix: needs --pid. Exits with 1 where a goal is missed."`
+	Goals      bool          `help:"Measure what a server is held to, with sizes of its own, instead of a mix: needs --admin. Exits with 1 where a goal is missed."`
+	Admin      string        `placeholder:"HOST:PORT" help:"The server's admin listener, for --goals."`
 	JSON       bool          `name:"json" help:"Print JSON instead of a table."`
 	targetFlags
 }
@@ -68,7 +69,7 @@ func (c loadCommand) Run(std streams) error {
 
 // goals measures the goals and prints them.
 func (c loadCommand) goals(ctx context.Context, config load.Config, std streams) error {
-	goals, err := load.Goals(ctx, config)
+	goals, err := load.Goals(ctx, config, c.Admin)
 	if err != nil {
 		return err
 	}

@@ -121,7 +121,7 @@ func TestLoadMistakes(t *testing.T) {
 		want string
 	}{
 		{[]string{"--mix", "64"}, exitUsage, `mix: got "64", want NxD`},
-		{[]string{"--goals"}, exitUsage, "pid: is missing"},
+		{[]string{"--goals"}, exitUsage, "admin: is missing"},
 		{[]string{"--address", "127.0.0.1:1", "--deadline", "200ms"}, exitFailure, "no answer from 127.0.0.1:1"},
 		{[]string{"--token-file", empty}, exitUsage, "does not hold one token"},
 		{[]string{"--token-file", two}, exitUsage, "does not hold one token"},

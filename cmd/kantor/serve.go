@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net"
 	"os"
 	"os/signal"
 	"runtime"
@@ -33,6 +34,8 @@ type serveCommand struct {
 	MaxMessageSize size          `default:"128MiB" placeholder:"SIZE" help:"Refuse requests above this, and answers; 64KiB to 2047MiB (${default})."`
 	Threads        int           `default:"0" placeholder:"N" help:"How many threads compute, for all calls together; 0: as many as the affinity mask and the control group's quota allow (${default})."`
 	admission
+	configured
+	secured
 	goneWith
 	pairMemory
 	observed
@@ -40,7 +43,15 @@ type serveCommand struct {
 
 // Run serves until it is told to stop.
 func (c serveCommand) Run(std streams) error {
-	if err := c.check(); err != nil {
+	if c.PrintConfig {
+		return c.settings.print(std.stdout)
+	}
+	config, err := c.serverConfig()
+	if err != nil {
+		return c.settings.located(err)
+	}
+	if c.CheckConfig {
+		_, err := fmt.Fprintln(std.stdout, "a server can start like this")
 		return err
 	}
 	lease, err := c.openLease()
@@ -48,25 +59,17 @@ func (c serveCommand) Run(std streams) error {
 		return err
 	}
 	setThreads(c.Threads) // before anyone can ask how many there are
-	logger := c.logger(c.logTo(std.stderr))
-	traces := newTracing(context.Background(), logger, versionText())
+	config.Logger = c.logger(c.logTo(std.stderr))
+	traces := newTracing(context.Background(), config.Logger, versionText())
 	defer traces.close()
-	allowed, limited := memoryAllowed(os.DirFS("/"))
-	config := server.Config{
-		Version: versionText(), Logger: logger, DrainGrace: c.DrainGrace, MessageBytes: int(c.MaxMessageSize), Tracer: traces.tracer(),
-	}
-	c.admission.apply(&config, allowed)
+	config.Tracer = traces.tracer()
 	srv, err := server.New(config)
 	if err != nil {
 		return err
 	}
-	admin, err := c.listenAdmin()
+	listener, admin, err := c.listen(srv)
 	if err != nil {
 		return err
-	}
-	listener, err := server.Listen(c.Listen, c.Insecure)
-	if err != nil {
-		return errors.Join(fmt.Errorf("--listen %w", err), closeListener(admin))
 	}
 	// When the program that started it is gone, so are its pipes. A line of log to one of them must not kill the server before it has stopped.
 	signal.Ignore(syscall.SIGPIPE)
@@ -82,15 +85,40 @@ func (c serveCommand) Run(std streams) error {
 	if _, err := fmt.Fprintf(std.stdout, "kantor %s listening on %s\n", versionText(), server.Address(listener)); err != nil {
 		return errors.Join(err, listener.Close(), closeListener(admin))
 	}
-	ended := serveAdmin(srv, admin, logger)
-	if !limited {
-		allowed = 0
-	}
-	defer runtime.KeepAlive(paceCollections(allowed))
+	ended := serveAdmin(srv, admin, config.Logger)
+	defer runtime.KeepAlive(paceCollections(groupMemory(os.DirFS("/"))))
 	err = srv.Serve(ctx, listener)
 	ended()
 	leave()
 	return err
+}
+
+// listen opens the server's address and the admin listener's; the latter is nil where none is asked for.
+func (c serveCommand) listen(srv *server.Server) (listener, admin net.Listener, err error) {
+	if admin, err = c.listenAdmin(); err != nil {
+		return nil, nil, err
+	}
+	if listener, err = srv.Listen(c.Listen, c.Insecure); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("--listen %w", err), closeListener(admin))
+	}
+	return listener, admin, nil
+}
+
+// serverConfig is what the server is told, once all of it has been looked at.
+func (c serveCommand) serverConfig() (server.Config, error) {
+	config := server.Config{Version: versionText(), DrainGrace: c.DrainGrace, MessageBytes: int(c.MaxMessageSize)}
+	if err := c.check(); err != nil {
+		return config, err
+	}
+	allowed, _ := memoryAllowed(os.DirFS("/"))
+	c.admission.apply(&config, allowed)
+	if err := c.secure(&config); err != nil {
+		return config, err
+	}
+	if err := config.CheckAddress(c.Listen, c.Insecure); err != nil {
+		return config, fmt.Errorf("--listen %w", err)
+	}
+	return config, nil
 }
 
 // check refuses flags that no server can follow, and sets what holds for the whole process.

@@ -69,7 +69,9 @@ type GetServerInfoResponse struct {
 	// Losses that a term can name, as in Term: "sinkhorn".
 	Losses []string `protobuf:"bytes,3,rep,name=losses,proto3" json:"losses,omitempty"`
 	// How many threads compute, for all calls together. Results do not depend on it. 0: the server is too old to say.
-	Threads       int32 `protobuf:"varint,4,opt,name=threads,proto3" json:"threads,omitempty"`
+	Threads int32 `protobuf:"varint,4,opt,name=threads,proto3" json:"threads,omitempty"`
+	// Diagnostics that DiagnosticService computes, as in Diagnostic: "active_units". Empty: the server is too old to say, or has none.
+	Diagnostics   []string `protobuf:"bytes,5,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -130,6 +132,13 @@ func (x *GetServerInfoResponse) GetThreads() int32 {
 		return x.Threads
 	}
 	return 0
+}
+
+func (x *GetServerInfoResponse) GetDiagnostics() []string {
+	if x != nil {
+		return x.Diagnostics
+	}
+	return nil
 }
 
 // Build names what computed a result. The same request gives the same bits for the same build.
@@ -346,12 +355,13 @@ var File_kantor_v1_info_service_proto protoreflect.FileDescriptor
 const file_kantor_v1_info_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1ckantor/v1/info_service.proto\x12\tkantor.v1\x1a\x1egoogle/protobuf/duration.proto\"\x16\n" +
-	"\x14GetServerInfoRequest\"\x9c\x01\n" +
+	"\x14GetServerInfoRequest\"\xbe\x01\n" +
 	"\x15GetServerInfoResponse\x12&\n" +
 	"\x05build\x18\x01 \x01(\v2\x10.kantor.v1.BuildR\x05build\x12)\n" +
 	"\x06limits\x18\x02 \x01(\v2\x11.kantor.v1.LimitsR\x06limits\x12\x16\n" +
 	"\x06losses\x18\x03 \x03(\tR\x06losses\x12\x18\n" +
-	"\athreads\x18\x04 \x01(\x05R\athreads\"e\n" +
+	"\athreads\x18\x04 \x01(\x05R\athreads\x12 \n" +
+	"\vdiagnostics\x18\x05 \x03(\tR\vdiagnostics\"e\n" +
 	"\x05Build\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
 	"\x06kernel\x18\x02 \x01(\tR\x06kernel\x12*\n" +

@@ -11,16 +11,18 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetServerInfoResponse(_message.Message):
-    __slots__ = ("build", "limits", "losses", "threads")
+    __slots__ = ("build", "limits", "losses", "threads", "diagnostics")
     BUILD_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     LOSSES_FIELD_NUMBER: _ClassVar[int]
     THREADS_FIELD_NUMBER: _ClassVar[int]
+    DIAGNOSTICS_FIELD_NUMBER: _ClassVar[int]
     build: Build
     limits: Limits
     losses: _containers.RepeatedScalarFieldContainer[str]
     threads: int
-    def __init__(self, build: _Optional[_Union[Build, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., losses: _Optional[_Iterable[str]] = ..., threads: _Optional[int] = ...) -> None: ...
+    diagnostics: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, build: _Optional[_Union[Build, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., losses: _Optional[_Iterable[str]] = ..., threads: _Optional[int] = ..., diagnostics: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Build(_message.Message):
     __slots__ = ("version", "kernel", "pair_memory_bytes")
