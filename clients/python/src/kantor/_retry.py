@@ -110,7 +110,8 @@ class Tries:
         if error.retry_after is not None:
             pause = error.retry_after * random.uniform(1, 1.1)  # not before it is asked to
         late = time.monotonic() - self._start + pause > self._patience.seconds()
-        return None if late or self._count >= _MOST_TRIES else pause
+        told = error.retry_after is not None  # a server that is busy, and says for how long
+        return None if late or (self._count >= _MOST_TRIES and not told) else pause
 
     def told(self, error: Exception) -> Exception:
         """Returns an error that says how often the call was tried, and what is known of the server."""
