@@ -141,17 +141,32 @@ def test_an_unavailable_server_is_tried_again(serve: Callable[[Answer], str]) ->
     assert tries == 3
 
 
-def test_other_failures_are_not_tried_again(serve: Callable[[Answer], str]) -> None:
+@pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN])
+@pytest.mark.parametrize("whose", ["the server's", "the connection's"])
+def test_a_failure_is_tried_again_if_it_is_the_connections(
+    serve: Callable[[Answer], str], code: grpc.StatusCode, whose: str
+) -> None:
+    """A server says why; a connection whose bytes were damaged, or a proxy that lost the server, cannot."""
     tries = 0
+    status = status_pb2.Status(code=code.value[0], message="broken")
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason="INTERNAL", domain="kantor"))
 
     def answer(request: Any, context: grpc.ServicerContext) -> bytes:
         nonlocal tries
         tries += 1
-        context.abort(grpc.StatusCode.INTERNAL, "broken")
+        if tries == 2:
+            return loss_service_pb2.EvaluateResponse(value=7).SerializeToString()
+        if whose == "the server's":
+            context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+        context.abort(code, "broken")
         raise AssertionError("abort raises")
 
-    with pytest.raises(kantor.InternalError):
-        evaluate(serve(answer))
+    address = serve(answer)
+    if whose == "the connection's":
+        assert evaluate(address).value == 7
+        return
+    with pytest.raises(kantor.InternalError, match="broken"):
+        evaluate(address)
     assert tries == 1
 
 
