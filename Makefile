@@ -10,7 +10,7 @@ CLIENT := clients/python
 VAE := examples/vae
 
 .DEFAULT_GOAL := help
-.PHONY: help build wheels example test test-pythons test-system lint bench bench-full bench-report generate checkgenerate baseline lock clean needs needs-test
+.PHONY: help build wheels example study study-full test test-pythons test-system lint bench bench-full bench-report generate checkgenerate baseline lock clean needs needs-test
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,14 +30,22 @@ wheels: needs .venv/protoc.stamp ## Build the Python client with the server insi
 example: build $(VAE)/.venv/base.stamp ## Train the VAE of examples/vae with KL and with transport, half a minute of training after installation; leaves out/vae.png
 	@$(VAE)/run.sh
 
+study: build $(VAE)/.venv/base.stamp ## Reproduce the study of examples/vae into its report, under an hour on two cores; STUDY=--quick for a look
+	@$(VAE)/torch.sh
+	@cd $(VAE) && .venv/bin/python -m study $(STUDY) $(ARGS)
+
+study-full: build $(VAE)/.venv/base.stamp ## The same with longer trainings and more batches: hours
+	@$(VAE)/torch.sh
+	@cd $(VAE) && .venv/bin/python -m study --full $(STUDY) $(ARGS)
+
 test: needs-test build .venv/dev.stamp ## Run every test and check, about ten minutes the first time
 	@.venv/bin/python tools/test.py
 
 test-pythons: needs build .venv/protoc.stamp ## Run the Python client's tests on Python 3.10 to 3.13, each with the oldest and the newest packages
 	@.venv/bin/python tools/test.py --pythons
 
-test-system: needs ## Run the Go tests as an arm64 machine does, emulated by qemu-user, about three minutes
-	@tools/arm64.sh
+test-system: needs build .venv/dev.stamp ## Run what needs Debian's packages, which it names: arm64 by qemu-user, a real Prometheus; PARTS="prometheus" runs some
+	@tools/system.sh $(PARTS)
 
 lint: needs-test build .venv/dev.stamp ## Run the checks only: vet, staticcheck, buf, ruff, mypy, pyright, benchmarks once
 	@.venv/bin/python tools/test.py --checks

@@ -65,7 +65,7 @@ func (c Command) diagnosis(text []byte) (*kantorv1.DiagnoseRequest, *origins, er
 	return request, origin, nil
 }
 
-// parseDiagnostic reads kind:field=value,… as parseTerm does.
+// parseDiagnostic reads kind:field=value,… as ParseTerm does.
 func parseDiagnostic(text string) (*kantorv1.Diagnostic, error) {
 	kind, settings, _ := strings.Cut(text, ":")
 	fd := diagnosticOneof.Fields().ByName(protoreflect.Name(kind))

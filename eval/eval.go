@@ -126,7 +126,7 @@ func (c Command) givesMore() bool {
 func (c Command) assemble() (*kantorv1.EvaluateRequest, *origins, error) {
 	objective := &kantorv1.Objective{Extras: slices.Clone(c.Extras), GradientsPerTerm: c.GradientsPerTerm}
 	for i, text := range c.Term {
-		term, err := parseTerm(text)
+		term, err := ParseTerm(text)
 		if err != nil {
 			return nil, nil, bad(termFlag(i, ""), "%v", err)
 		}

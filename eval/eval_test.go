@@ -233,7 +233,7 @@ func FuzzParseTerm(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if term, err := parseTerm(text); err == nil && term.GetLoss() == nil {
+		if term, err := ParseTerm(text); err == nil && term.GetLoss() == nil {
 			t.Errorf("%q became a term without a loss", text)
 		}
 	})

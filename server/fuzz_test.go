@@ -161,6 +161,10 @@ func FuzzStreamFrame(f *testing.F) {
 				t.Errorf("got %v", status.FromProto(failure.GetStatus()))
 			}
 		}
+		st.letGo()
+		if load := srv.Load(); load != (Load{}) {
+			t.Errorf("nothing is left to do, but the load is %+v", load)
+		}
 	})
 }
 
@@ -228,4 +232,32 @@ func fromJSON[M proto.Message](tb testing.TB, file string, text []byte, message 
 		tb.Fatalf("%s: %v", file, err)
 	}
 	return message
+}
+
+// FuzzParseTokens wants of any file no panic, no secret in an error, and that what is accepted is found by its text alone.
+func FuzzParseTokens(f *testing.F) {
+	for _, text := range []string{"", "# x\n", "one:" + tokenA, "one:" + tokenA + "\r\n two:" + tokenB + "\n", "one:sha256:" + hexDigest(tokenA), "one:sha256:00",
+		"one:" + tokenA + "\ntwo:" + tokenA, "\x00:" + tokenA, "one:" + tokenA + "=\n", "sha256:" + tokenA, "one:two:" + tokenA, ":\n::\n"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		tokens, err := parseTokens(text)
+		accepted := &Tokens{}
+		accepted.current.Store(&tokens)
+		for line := range strings.SplitSeq(string(text), "\n") {
+			name, secret, _ := strings.Cut(strings.TrimSpace(line), ":")
+			if err != nil && len(secret) >= minTokenBytes && strings.Contains(err.Error(), secret) {
+				t.Errorf("the error tells %q: %v", secret, err)
+			}
+			if err != nil || line == "" || strings.HasPrefix(name, "#") || secret == "" || strings.HasPrefix(secret, "sha256:") {
+				continue
+			}
+			if found := accepted.find(secret); found == nil || found.name != name {
+				t.Errorf("%q is not found as %q's", secret, name)
+			}
+		}
+		if err == nil && (len(tokens) == 0 || len(tokens) > maxTokens || accepted.find("") != nil) {
+			t.Errorf("%d tokens were accepted", len(tokens))
+		}
+	})
 }

@@ -2,6 +2,7 @@ package sinkhorn_test
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"kantor/losses"
@@ -117,5 +118,54 @@ func TestGeomLossProfileOfAPointWithoutWeight(t *testing.T) {
 	ref := losses.Ref{Input: "x", Field: "points"}
 	if g := got.Gradients[ref].F64; g[1] != 0 || !(math.Abs(g[0]-want.Gradients[ref].F64[0]) <= 1e-12) {
 		t.Errorf("the gradient is %v, want %v and 0", g, want.Gradients[ref].F64)
+	}
+}
+
+// The unit of length is the caller's: at any power of two that binary32 holds as a coordinate, also where it does not hold its square or what that is
+// divided by, values and gradients are those at 1 in that unit.
+func TestAnyUnitOfLength(t *testing.T) {
+	const n, d = 40, 3
+	rng := rand.New(rand.NewPCG(1, 2))
+	x, y := make([]float64, n*d), make([]float64, n*d)
+	for i := range x {
+		x[i], y[i] = rng.NormFloat64(), rng.NormFloat64()+0.5
+	}
+	evaluate := func(cost losses.Cost, unit float64, blur *float64) (losses.Outcome, []float32) {
+		measure := func(points []float64) *losses.Measure {
+			m := &losses.Measure{Points: losses.Array{Shape: []int{n, d}, F32: make([]float32, n*d)}}
+			for i, v := range points {
+				m.Points.F32[i] = float32(float64(float32(v)) * unit)
+			}
+			return m
+		}
+		loss := divergence(func(d *sinkhorn.Divergence) { d.Cost = cost })
+		if blur != nil {
+			loss.Blur = losstest.Ptr(*blur * unit)
+		}
+		result := losstest.Evaluate(t, loss, losses.Inputs{"x": measure(x), "y": measure(y)}, "x.points")
+		return result.Terms[0].Outcomes[0], result.Gradients[losses.Ref{Input: "x", Field: "points"}].F32
+	}
+	for _, cost := range []losses.Cost{losses.HalfSquaredEuclidean, losses.Euclidean} {
+		for _, blur := range []*float64{nil, losstest.Ptr(1.0), losstest.Ptr(0.1)} {
+			want, gradient := evaluate(cost, 1, blur)
+			for _, log := range []int{-60, -40, 40, 55, 62, 66, 80, 100} {
+				unit := math.Ldexp(1, log)
+				inCost, inGradient := unit, 1.0
+				if cost != losses.Euclidean {
+					inCost, inGradient = unit*unit, unit
+				}
+				got, scaled := evaluate(cost, unit, blur)
+				// Both lie in intervals of the same value, and stop within the tolerance.
+				if lo, hi := got.Interval.Lower/inCost, got.Interval.Upper/inCost; !(lo <= want.Interval.Upper && hi >= want.Interval.Lower) || !got.Solve.Converged {
+					t.Errorf("%v, unit 2^%d: got %v in [%v, %v], want it to meet %v", cost, log, got.Value/inCost, lo, hi, want.Interval)
+				}
+				// Plans whose marginals are off by the tolerance at most pull a point by that mass more or less, over no more than the diameter, at most 10.
+				for i, g := range scaled {
+					if diff := math.Abs(float64(g)/inGradient - float64(gradient[i])); !(diff <= 2*10*sinkhorn.DefaultTolerance) {
+						t.Fatalf("%v, unit 2^%d: gradient %d is %v, want %v", cost, log, i, float64(g)/inGradient, gradient[i])
+					}
+				}
+			}
+		}
 	}
 }

@@ -61,6 +61,7 @@ def evaluate(address: str, **options: Any) -> kantor.Evaluation:
         (grpc.StatusCode.DEADLINE_EXCEEDED, kantor.DeadlineError),
         (grpc.StatusCode.CANCELLED, kantor.CancelledError),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, kantor.OverloadedError),
+        (grpc.StatusCode.UNAUTHENTICATED, kantor.UnauthenticatedError),
         (grpc.StatusCode.UNIMPLEMENTED, kantor.UnsupportedError),
         (grpc.StatusCode.INTERNAL, kantor.InternalError),
         (grpc.StatusCode.UNKNOWN, kantor.InternalError),
@@ -224,8 +225,8 @@ class Reset(grpc.RpcError):
     ("timeout", "error"), [(0.0, kantor.DeadlineError), (60.0, kantor.CancelledError), (None, kantor.CancelledError)]
 )
 def test_a_deadline_that_the_server_notices_first_is_one(timeout: float | None, error: type[Exception]) -> None:
-    def reset(request: object, timeout: float | None) -> None:
+    def reset(request: object, timeout: float | None, metadata: object) -> None:
         raise Reset
 
     with pytest.raises(error):
-        _transport._call(reset, None, timeout)
+        _transport._call(reset, None, timeout, None)

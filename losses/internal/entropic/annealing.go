@@ -63,10 +63,7 @@ func (s Annealing) single() bool {
 		lengths = max(lengths, largest(costsTo(s.Cost, c, center)))
 	}
 	schedule := s.schedule()
-	if slices.Min(schedule) < 0x1p-100 || slices.Max(schedule) > 0x1p100 {
-		return false
-	}
-	return 4*lengths*math.Log2E/s.Epsilon*unitOf[float32]() <= annealedError
+	return singleHolds(s.Cost, lengths, slices.Min(schedule), slices.Max(schedule)) && 4*lengths*math.Log2E/s.Epsilon*unitOf[float32]() <= annealedError
 }
 
 func runAnnealing[T vec.Float](ctx context.Context, s Annealing) (*Annealed, error) {

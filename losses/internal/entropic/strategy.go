@@ -93,7 +93,18 @@ func (p Problem) narrow(tolerance float64) bool {
 
 // single reports whether exponents can be computed in binary32: in products of lengths up to the largest, whose rounding is random.
 func (p Problem) single(f *frame, tolerance float64) bool {
-	return p.narrow(tolerance) && 2*max(largest(f.rx), largest(f.ry))*math.Log2E/p.Epsilon*unitOf[float32]() <= singleError*tolerance
+	lengths := max(largest(f.rx), largest(f.ry))
+	return p.narrow(tolerance) && singleHolds(p.Cost, lengths, p.Epsilon, p.Epsilon) &&
+		2*lengths*math.Log2E/p.Epsilon*unitOf[float32]() <= singleError*tolerance
+}
+
+// singleHolds reports whether binary32 holds, with room, costs up to the largest and temperatures, and the inverses of these. A distance is a square on the way.
+func singleHolds(cost vec.Cost, largest, coldest, hottest float64) bool {
+	limit := 0x1p100
+	if cost != vec.HalfSquared {
+		limit = 0x1p50
+	}
+	return largest <= limit && coldest >= 1/limit && hottest <= limit
 }
 
 // makePairs sees to it that the path has the problem in the log domain, for a sweep or two from potentials that no kernel holds the sums of: in binary32 while

@@ -115,7 +115,8 @@ def read_tensor(tensor: tensor_pb2.Tensor) -> Array:
 
 def merge(inputs: Mapping[str, Input] | None, named: Mapping[str, Input]) -> dict[str, Input]:
     """Returns the arguments by name, given as a mapping, as keywords or as both."""
-    inputs = inputs or {}
+    if not inputs:
+        return dict(named)
     for name in inputs:
         if name in named:
             raise InvalidArgumentError(f'inputs["{name}"]', "is given twice, in the mapping and as a keyword")

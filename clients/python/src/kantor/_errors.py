@@ -11,6 +11,7 @@
         ├── CancelledError     the call was cancelled
         ├── OverloadedError    it is out of room; where it said when to come back, the client did
         ├── TooLargeError      the request or its answer is larger than the server's limit
+        ├── UnauthenticatedError  it wants a token, or another one
         ├── UnsupportedError   it is too old to know the call
         └── InternalError      its own fault, or one nobody thought of
 
@@ -137,6 +138,14 @@ class TooLargeError(CallError):
     """
 
     limit: int = 0
+
+
+class UnauthenticatedError(CallError):
+    """The server wants a token that it knows, and the call had none or another.
+
+    Give it as `Client(token=...)`, in KANTOR_TOKEN, or in a file that KANTOR_TOKEN_FILE names; whoever runs the server
+    has it. Where tokens are replaced, a client with a file takes the new one with its next call.
+    """
 
 
 class UnsupportedError(CallError):

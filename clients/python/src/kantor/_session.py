@@ -12,7 +12,15 @@ from typing import Any
 
 import grpc
 
-from kantor._errors import CancelledError, ClosedError, InternalError, KantorError, TooLargeError, UnavailableError
+from kantor._errors import (
+    CancelledError,
+    ClosedError,
+    InternalError,
+    KantorError,
+    TooLargeError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from kantor._fork import ForkedError, gate
 from kantor._retry import Deadline, Patience, Tries
 from kantor._status import from_rpc, from_status, too_large
@@ -258,7 +266,8 @@ class Session:
             self._take(message.result.id).set_result(message.result.response)
         elif kind == "failure":
             error = from_status(message.failure.status)
-            if isinstance(error, UnavailableError):  # it stops, and another may compute this
+            # It stops, and another may compute this; or the token was replaced, and there is another.
+            if isinstance(error, (UnavailableError, UnauthenticatedError)):
                 call.end = error
                 call.rpc.cancel()
             else:

@@ -18,6 +18,7 @@ from kantor._errors import (
     KantorError,
     OverloadedError,
     TooLargeError,
+    UnauthenticatedError,
     UnavailableError,
     UnsupportedError,
 )
@@ -28,6 +29,7 @@ _CLASSES: dict[str, type[CallError]] = {
     "DEADLINE_EXCEEDED": DeadlineError,
     "CANCELLED": CancelledError,
     "RESOURCE_EXHAUSTED": OverloadedError,
+    "UNAUTHENTICATED": UnauthenticatedError,
     "UNIMPLEMENTED": UnsupportedError,
     "INTERNAL": InternalError,
     "UNKNOWN": InternalError,

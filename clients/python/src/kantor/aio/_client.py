@@ -15,6 +15,8 @@ from kantor._inputs import Input
 from kantor._objective import Terms
 from kantor._results import DiagnosticResult, Evaluation, ServerInfo
 from kantor._retry import Deadline
+from kantor._security import Token
+from kantor._tls import TLS
 from kantor._transport import LARGE_BYTES
 from kantor.aio._stream import Stream
 from kantor.aio._threads import Made, retrying, watching
@@ -31,6 +33,8 @@ class Client:
             starts a server of its own.
         binary: the server to start. None: as kantor.Client finds it.
         timeout: seconds that a call may take, repetitions included; None: no limit.
+        token: as kantor.Client takes it.
+        tls: as kantor.Client takes it.
 
     Raises:
         ServerNotFoundError: from the first call: there is no address and no binary.
@@ -38,11 +42,19 @@ class Client:
     """
 
     def __init__(
-        self, address: str | None = None, *, binary: str | os.PathLike[str] | None = None, timeout: float | None = 600
+        self,
+        address: str | None = None,
+        *,
+        binary: str | os.PathLike[str] | None = None,
+        timeout: float | None = 600,
+        token: Token | None = None,
+        tls: bool | str | os.PathLike[str] | TLS | None = None,
     ) -> None:
         self._timeout = timeout
         self._closed = False
-        self._core = Made(functools.partial(_client.Client, address, binary=binary, timeout=timeout))
+        self._core = Made(
+            functools.partial(_client.Client, address, binary=binary, timeout=timeout, token=token, tls=tls)
+        )
         if address or (binary is None and os.environ.get("KANTOR_ADDRESS")):
             self._core.make_now()  # nothing has to start
 

@@ -16,7 +16,7 @@ from kantor._stream import Stream
 from kantor.schedules import Schedule
 from kantor.torch import _compiled, _log, _ranks, _state
 from kantor.torch._tensors import differentiable, with_arrays
-from kantor.torch._value import Value
+from kantor.torch._value import value_of
 
 
 class Loss(torch.nn.Module):
@@ -135,8 +135,7 @@ class Loss(torch.nn.Module):
             overrides=overrides,
             timeout=timeout,
         )
-        out: torch.Tensor = Value.apply(value, own, tuple(tensors), *tensors.values())
-        return out
+        return value_of(value, own, tensors)
 
     def _evaluate(
         self,
@@ -158,7 +157,7 @@ class Loss(torch.nn.Module):
 
         def solve(inputs: dict[str, Input]) -> Evaluation:
             return self._stream(gradients, tuple(draw.critics), counts).evaluate(
-                {**inputs, **_state.inputs_of(draw.critics, inputs)},
+                {**inputs, **_state.inputs_of(draw.critics, inputs)} if draw.critics else inputs,
                 overrides={**scheduled, **overrides},
                 seed=_state.seed_of(self.seed, draw.step) if seed is None else seed,
                 timeout=timeout,
@@ -173,7 +172,9 @@ class Loss(torch.nn.Module):
         found = {"report": report, "_last": draw, "_scheduled": scheduled}
         if counts and not draw.counted:
             draw.counted = True
-            found |= {"step": draw.step + 1, "_critics": _state.trained(report, self._carried)}
+            found["step"] = draw.step + 1
+            if self._carried:
+                found["_critics"] = _state.trained(report, self._carried)
         # Each attribute that is set takes microseconds, in which a module looks whether it is a parameter.
         self.__dict__.update(found)
         return report.value, own
