@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 
 import kantor
-from study import data, r1, r3, r4, report
+from study import data, r1, r2, r3, r4, report
 from study.cells import Profile, World
 from study.part import Part, tables_of
 from study.runner import clock, results_of, run
 from study.store import Store
 
-PARTS: tuple[Part, ...] = (r1.PART, r3.PART, r4.PART)
+PARTS: tuple[Part, ...] = (r1.PART, r2.PART, r3.PART, r4.PART)
 HERE = Path(__file__).resolve().parents[1]
 OUT = HERE.parents[1] / "out" / "study"
 INTERRUPTED = 130  # exit status, as a shell has it for SIGINT
