@@ -87,7 +87,7 @@ def compute(cell: Cell, world: World) -> Measured:
         penalty = criterion(inputs_of(name, z, kantor.Gaussian(mean, log_variance)))
         loss = (batch - vae.decode(z)).square().sum(1).mean() + penalty
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     shares = criterion.shares()
     with torch.no_grad():
@@ -131,9 +131,8 @@ def measured(vae: Vae, images: data.Images, cell: Cell, world: World, shares: Ro
         "prior_energy": measures.energy_distance(z[:1000].double().numpy(), prior[:1000].double().numpy()),
         **shares,
     }
-    return Measured(
-        [row], {"samples": samples[:SHOWN].numpy(), "images": test[:SHOWN].numpy()} if cell.params["seed"] == 0 else {}
-    )
+    shown = {"samples": samples[:SHOWN].numpy(), "images": test[:SHOWN].numpy()}
+    return Measured([row], shown if cell.params["seed"] == 0 else {})
 
 
 @functools.lru_cache(maxsize=2)

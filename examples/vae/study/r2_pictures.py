@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -16,7 +18,7 @@ def frontier(rows: list[Row], dimension: int) -> Picture:
     names = list(dict.fromkeys(str(row["regulariser"]) for row in rows))
     for name, colour, marker in zip(names, style.COLOURS, style.MARKERS, strict=False):
         used = where(rows, regulariser=name)
-        look = {"color": colour, "marker": marker, "label": name}
+        look: dict[str, Any] = {"color": colour, "marker": marker, "label": name}
         path(left, used, "reconstruction", look)
         path(right, used, "code_std", look)
     left.set(
@@ -34,7 +36,7 @@ def frontier(rows: list[Row], dimension: int) -> Picture:
     return Picture(f"r2_frontier_{dimension}", figure, caption)
 
 
-def path(ax: Axes, rows: list[Row], key: str, look: dict[str, str]) -> None:
+def path(ax: Axes, rows: list[Row], key: str, look: dict[str, Any]) -> None:
     """One regulariser's settings, each with its range."""
     at = []
     for weight in sorted({float(row["weight"]) for row in rows}):
