@@ -68,10 +68,10 @@ def section(results: list[Result]) -> Section:
         f"The same VAE on {'Fashion-MNIST' if name == 'fashion' else 'the digits'}, |x - x̂|² + weight · regulariser, "
         "with one regulariser after the other over a grid of weights. KL and β-TC have codes drawn from the "
         "posteriors; the others, which compare all codes with the prior at once, have the means, where KL would be "
-        "infinite (Wasserstein autoencoders, Tolstikhin, Bousquet, Gelly, Schölkopf 2018). Samples are decoded "
-        "draws of N(0, I); their Fréchet distance to held-out images is taken in the features of a small classifier that is trained here, so "
-        "its numbers compare with each other only. A control for the width of the codes takes draws that are, axis by "
-        "axis, as wide as the codes. Holes are judged by the distance of a sample to the nearest of "
+        "infinite (Wasserstein autoencoders, Tolstikhin, Bousquet, Gelly, Schölkopf 2018). Samples are decoded draws "
+        "of N(0, I); their Fréchet distance to held-out images is taken in the features of a small classifier that is "
+        "trained here, so its numbers compare with each other only. A control for the width of the codes takes draws "
+        "that are, axis by axis, as wide as the codes. Holes are judged by the distance of a sample to the nearest of "
         f"{r2_cells.NEAREST} training images, where blurred samples do well.",
     ]
     drawn, said = [], []
