@@ -22,6 +22,8 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 import kantor
 import kantor.aio
 from kantor import _errors, _retry, _transport
+from kantor._retry import retryable
+from kantor._status import from_rpc
 from kantor.v1 import loss_service_pb2
 
 Answer = Callable[[Any, grpc.ServicerContext], bytes]
@@ -171,17 +173,32 @@ def test_a_server_that_says_when_is_tried_again_then_and_no_sooner(
     assert all(later - earlier >= delay for earlier, later in itertools.pairwise(asked))
 
 
-def test_other_failures_are_not_tried_again(serve: Callable[[Answer], str]) -> None:
+@pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN])
+@pytest.mark.parametrize("whose", ["the server's", "the connection's"])
+def test_a_failure_is_tried_again_if_it_is_the_connections(
+    serve: Callable[[Answer], str], code: grpc.StatusCode, whose: str
+) -> None:
+    """A server says why; a connection whose bytes were damaged, or a proxy that lost the server, cannot."""
     tries = 0
+    status = status_pb2.Status(code=code.value[0], message="broken")
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason="INTERNAL", domain="kantor"))
 
     def answer(request: Any, context: grpc.ServicerContext) -> bytes:
         nonlocal tries
         tries += 1
-        context.abort(grpc.StatusCode.INTERNAL, "broken")
+        if tries == 2:
+            return loss_service_pb2.EvaluateResponse(value=7).SerializeToString()
+        if whose == "the server's":
+            context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+        context.abort(code, "broken")
         raise AssertionError("abort raises")
 
-    with pytest.raises(kantor.InternalError):
-        evaluate(serve(answer))
+    address = serve(answer)
+    if whose == "the connection's":
+        assert evaluate(address).value == 7
+        return
+    with pytest.raises(kantor.InternalError, match="broken"):
+        evaluate(address)
     assert tries == 1
 
 
@@ -251,6 +268,20 @@ class Reset(grpc.RpcError):
 
     def details(self) -> str:
         return "Stream removed"
+
+
+class LostByABalancer(Reset):
+    """What a call raises whose server has died behind a balancer."""
+
+    def details(self) -> str:
+        return "Stream removed (RST_STREAM (Received RST_STREAM with error code 8))"
+
+
+def test_a_server_that_a_balancer_has_lost_is_away() -> None:
+    error = from_rpc(LostByABalancer())
+    assert type(error) is kantor.UnavailableError
+    assert retryable(error)
+    assert type(from_rpc(Reset())) is kantor.CancelledError
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_it_has_the_licence_of_every_module_that_is_linked(wheel: Path) -> None:
     for path, version in modules:
         folder = Path(output("go", "list", "-m", "-f", "{{.Dir}}", path).strip())
         assert folder.name.endswith(f"@{version}")
-        licences = [file for file in folder.iterdir() if file.name in ("LICENSE", "COPYING", "NOTICE.txt", "PATENTS")]
+        licences = [file for file in folder.iterdir() if file.stem in ("LICENSE", "COPYING", "NOTICE", "PATENTS")]
         assert licences
         expected |= {f"{Path(own).parent}/linked/{path}/{file.name}": file.read_bytes() for file in licences}
     assert {name: linked.get(name) for name in expected} == expected
