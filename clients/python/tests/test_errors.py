@@ -17,6 +17,8 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 import kantor
 from kantor import _errors, _retry, _transport
+from kantor._retry import retryable
+from kantor._status import from_rpc
 from kantor.v1 import loss_service_pb2
 
 Answer = Callable[[Any, grpc.ServicerContext], bytes]
@@ -219,6 +221,20 @@ class Reset(grpc.RpcError):
 
     def details(self) -> str:
         return "Stream removed"
+
+
+class LostByABalancer(Reset):
+    """What a call raises whose server has died behind a balancer."""
+
+    def details(self) -> str:
+        return "Stream removed (RST_STREAM (Received RST_STREAM with error code 8))"
+
+
+def test_a_server_that_a_balancer_has_lost_is_away() -> None:
+    error = from_rpc(LostByABalancer())
+    assert type(error) is kantor.UnavailableError
+    assert retryable(error)
+    assert type(from_rpc(Reset())) is kantor.CancelledError
 
 
 @pytest.mark.parametrize(
