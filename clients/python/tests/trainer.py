@@ -122,9 +122,7 @@ def run_stream(client: kantor.Client, plan: Plan) -> None:
                     account(*settled(pending))
                 overrides = {f"sinkhorn.{name}": value for name, value in HEAVY.items()}
                 inputs = clouds(step, HEAVY_POINTS)
-                account(
-                    step, lambda i=inputs: stream.evaluate(i, overrides=overrides, timeout=plan.heavy_timeout)
-                )
+                account(step, lambda i=inputs, o=overrides: stream.evaluate(i, overrides=o, timeout=plan.heavy_timeout))
                 continue
             pending.append((step, stream.submit(clouds(step, plan.points(step)))))
             if len(pending) >= DEPTH:
