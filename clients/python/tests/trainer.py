@@ -107,7 +107,8 @@ def run_unary(client: kantor.Client, plan: Plan) -> None:
                 step, lambda h=heavy, i=inputs: client.evaluate(h, i, gradients=GRADIENTS, timeout=plan.heavy_timeout)
             )
         else:
-            account(step, lambda i=clouds(step, plan.points(step)): client.evaluate(LOSS, i, gradients=GRADIENTS))
+            inputs = clouds(step, plan.points(step))
+            account(step, lambda i=inputs: client.evaluate(LOSS, i, gradients=GRADIENTS))
 
 
 def run_stream(client: kantor.Client, plan: Plan) -> None:
