@@ -107,7 +107,8 @@ def run_unary(client: kantor.Client, plan: Plan) -> None:
                 step, lambda h=heavy, i=inputs: client.evaluate(h, i, gradients=GRADIENTS, timeout=plan.heavy_timeout)
             )
         else:
-            account(step, lambda i=clouds(step, plan.points(step)): client.evaluate(LOSS, i, gradients=GRADIENTS))
+            inputs = clouds(step, plan.points(step))
+            account(step, lambda i=inputs: client.evaluate(LOSS, i, gradients=GRADIENTS))
 
 
 def run_stream(client: kantor.Client, plan: Plan) -> None:
@@ -122,9 +123,7 @@ def run_stream(client: kantor.Client, plan: Plan) -> None:
                     account(*settled(pending))
                 overrides = {f"sinkhorn.{name}": value for name, value in HEAVY.items()}
                 inputs = clouds(step, HEAVY_POINTS)
-                account(
-                    step, lambda i=inputs: stream.evaluate(i, overrides=overrides, timeout=plan.heavy_timeout)
-                )
+                account(step, lambda i=inputs, o=overrides: stream.evaluate(i, overrides=o, timeout=plan.heavy_timeout))
                 continue
             pending.append((step, stream.submit(clouds(step, plan.points(step)))))
             if len(pending) >= DEPTH:
