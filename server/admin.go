@@ -27,16 +27,8 @@ const (
 	adminMaxRequestBytes = 1 << 10
 )
 
-// ListenAdmin listens for [Server.ServeAdmin] on an address as [Listen] takes it. Nobody is asked who they are there, so an address that other machines can
-// reach is refused unless insecure.
-func ListenAdmin(address string, insecure bool) (net.Listener, error) {
-	if err := CheckAdminAddress(address, insecure); err != nil {
-		return nil, err
-	}
-	return Listen(address, insecure)
-}
-
-// CheckAdminAddress tells whether ListenAdmin would refuse an address. The error is a *[losses.InputError].
+// CheckAdminAddress tells whether an admin listener may be there. Nobody is asked who they are, so an address that other machines can reach is refused unless
+// insecure. The error is a *[losses.InputError].
 func CheckAdminAddress(address string, insecure bool) error {
 	if strings.HasPrefix(address, "unix:") {
 		return nil
@@ -47,6 +39,14 @@ func CheckAdminAddress(address string, insecure bool) error {
 			"--admin-insecure")
 	}
 	return err
+}
+
+// ListenAdmin listens for [Server.ServeAdmin] on an address that [CheckAdminAddress] has nothing against.
+func ListenAdmin(address string, insecure bool) (net.Listener, error) {
+	if err := CheckAdminAddress(address, insecure); err != nil {
+		return nil, err
+	}
+	return Listen(address, insecure)
 }
 
 // ServeAdmin answers over HTTP on the listener, which it takes over, until the server has stopped; then it returns nil. It goes on while the server stops, to

@@ -15,8 +15,8 @@ type observed struct {
 	AdminInsecure bool   `help:"Let --admin be an address that other machines can reach, for scrapes and probes from there; /debug/pprof is left out then."`
 }
 
-// check refuses an address that is not for an admin listener.
-func (o observed) check() error {
+// checkAdmin refuses an address that no admin listener may have.
+func (o observed) checkAdmin() error {
 	if o.Admin == "" {
 		return nil
 	}
