@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 
 	"kantor/internal/faultproxy"
 )
@@ -66,7 +68,7 @@ var faults = []fault{
 		probe: func(s *stage) (measured, error) {
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
-			return s.whileComputing(ctx, func() error { cancel(); return nil })
+			return s.whileComputing(ctx, func(client) error { cancel(); return nil })
 		},
 	},
 	{
@@ -115,13 +117,39 @@ var faults = []fault{
 		probe: probeSlowWriter,
 	},
 	{
+		name: "corrupt frame",
+		done: "a bit of the length in the header of a frame with an answer is flipped; of one with another request, while it computes",
+		want: both(allAnswered, "Unavailable"),
+		most: stopsWithin10ms,
+		arm:  func(s *stage) { s.next(faultproxy.ToClient, flippedLength) },
+		probe: func(s *stage) (measured, error) {
+			return s.whileComputing(context.Background(), func(c client) error {
+				s.next(faultproxy.ToServer, flippedLength)
+				if _, err := c.evaluate(context.Background(), s.call, usual(1)); err == nil {
+					return errors.New("a request with a corrupt frame was answered")
+				}
+				return nil
+			})
+		},
+	},
+	{
+		name:  "memory pressure",
+		done:  "the step needs three fifths of the memory, of which another caller's has as much for a second and a half; the queue waits for 200 ms",
+		want:  both(allAnswered, "ResourceExhausted QUEUE_WAIT"),
+		most:  bound{1, "of the memory for requests in use"},
+		args:  []string{"--memory", "256MiB", "--queue-wait", "200ms"},
+		plan:  func(p *plan) { p.Large = true },
+		arm:   func(s *stage) { s.fail(s.crowd(1500 * time.Millisecond)) },
+		probe: probeMemory,
+	},
+	{
 		name: "kill -9",
 		done: "instead of the answer; while it computes. It is started again",
 		want: both(allAnswered, "Unavailable"),
 		most: stopsWithin10ms,
 		arm:  killInsteadOfAnswer,
 		probe: func(s *stage) (measured, error) {
-			return s.whileComputing(context.Background(), func() error { s.server.signal(syscall.SIGKILL); return nil })
+			return s.whileComputing(context.Background(), func(client) error { s.server.signal(syscall.SIGKILL); return nil })
 		},
 	},
 	{
@@ -132,7 +160,7 @@ var faults = []fault{
 		args: []string{"--drain-grace", drainGrace.String()},
 		arm:  terminateWithTheStep,
 		probe: func(s *stage) (measured, error) {
-			return s.whileComputing(context.Background(), func() error { s.server.signal(syscall.SIGTERM); return nil })
+			return s.whileComputing(context.Background(), func(client) error { s.server.signal(syscall.SIGTERM); return nil })
 		},
 	},
 	{
@@ -151,11 +179,32 @@ func ended(end faultproxy.End) func() faultproxy.Fault {
 }
 
 // ending ends what connections there are.
-func (s *stage) ending(end faultproxy.End) func() error {
-	return func() error {
+func (s *stage) ending(end faultproxy.End) func(client) error {
+	return func(client) error {
 		s.proxy.EndAll(end)
 		return nil
 	}
+}
+
+// flippedLength makes a frame longer than any may be: bit 7 of the first byte is 2^23 of the payload's length.
+func flippedLength() faultproxy.Fault { return faultproxy.Fault{Flip: []int{7}} }
+
+// crowd has another caller compute what takes most of the memory, for a while.
+func (s *stage) crowd(while time.Duration) error {
+	c, err := dial(s.server.address)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), while)
+	before := s.server.work()
+	s.others.Go(func() {
+		defer c.conn.Close()
+		defer cancel()
+		if _, err := c.evaluate(ctx, unary, heavy()); status.Code(err) != codes.DeadlineExceeded {
+			s.fail(fmt.Errorf("the other caller: %w", err))
+		}
+	})
+	return s.server.untilBusy(before)
 }
 
 // interruptWhileBusy is a user's ^C, at a step that computes.
@@ -206,7 +255,7 @@ func probeDeadline(s *stage) (measured, error) {
 	return measured{said(<-ended), milliseconds(done - at)}, err
 }
 
-// probeSlowReader reads nothing until the server rests, and has it tell how many of many batches it has computed by then. A unary call has one answer.
+// probeSlowReader reads nothing until the server rests, and has it tell how many of many batches it has computed by then; then reads all. A unary call has one answer.
 func probeSlowReader(s *stage) (measured, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -232,17 +281,23 @@ func probeSlowReader(s *stage) (measured, error) {
 			_ = wire.Send(batch(id+1, req))
 		}
 	}()
-	if _, err := s.server.untilIdle(patience); err != nil {
+	if _, err := s.server.untilRest(patience); err != nil {
+		return measured{}, err
+	}
+	resting, err := s.server.metrics()
+	if err != nil {
 		return measured{}, err
 	}
 	if err := s.bystander(ctx); err != nil {
 		return measured{}, err
 	}
-	_, err = result(wire)
-	cancel()
+	for range manyBatches {
+		if _, err := result(wire); err != nil {
+			return measured{}, err
+		}
+	}
 	<-sent
-	computed, countErr := s.server.evaluations()
-	return measured{said(err), float64(computed - bystanderCalls)}, countErr
+	return measured{said(nil), resting["kantor_evaluations_total"]}, nil
 }
 
 // probeSlowWriter trickles a request, and measures what the server does until it is whole.
@@ -258,17 +313,48 @@ func probeSlowWriter(s *stage) (measured, error) {
 		return measured{}, err
 	}
 	s.slow(faultproxy.ToServer)
+	large := request(1, 1024, usual(0).GetObjective().GetTerms()[0].GetSinkhorn()) // 128 KiB: two seconds
 	at, ended := s.server.work(), make(chan error, 1)
 	go func() {
-		_, err := c.evaluate(ctx, s.call, usual(1))
+		_, err := c.evaluate(ctx, s.call, large)
 		ended <- err
 	}()
-	done, err := s.server.untilIdle(patience) // before the request is whole, which takes twice as long
+	done, err := s.server.untilRest(patience) // before the request is whole, which takes twice as long
+	if len(ended) > 0 {
+		return measured{}, errors.New("the request was whole before the server rested")
+	}
 	if err != nil {
 		return measured{}, err
 	}
 	err = s.bystander(ctx)
 	return measured{said(<-ended), milliseconds(done - at)}, err
+}
+
+// probeMemory asks for what does not fit beside another caller's, and then for what does; and how much of the memory was in use.
+func probeMemory(s *stage) (measured, error) {
+	if err := s.crowd(2 * time.Second); err != nil {
+		return measured{}, err
+	}
+	c, err := dial(s.proxy.Address())
+	if err != nil {
+		return measured{}, err
+	}
+	defer c.conn.Close()
+	large := request(1, 3000, usual(0).GetObjective().GetTerms()[0].GetSinkhorn())
+	_, refused := c.evaluate(context.Background(), s.call, large)
+	now, err := s.server.metrics()
+	if err != nil {
+		return measured{}, err
+	}
+	if err := s.bystander(context.Background()); err != nil {
+		return measured{}, err
+	}
+	s.others.Wait()
+	if _, err := c.evaluate(context.Background(), s.call, large); err != nil {
+		return measured{}, err
+	}
+	_, err = s.server.untilIdle(patience)
+	return measured{said(refused), now["kantor_inflight_bytes"] / now["kantor_memory_limit_bytes"]}, err
 }
 
 // probePanic calls until one panics, and measures what the server does after that.

@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"encoding/csv"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -40,7 +41,7 @@ func TestMatrix(t *testing.T) {
 		return
 	}
 	binary := build(t)
-	undisturbed := undisturbed(t, binary)
+	undisturbed := map[bool][]string{false: undisturbed(t, binary, false), true: undisturbed(t, binary, true)}
 	rows := [][]string{{"fault", "call", "steps", "calls", "trainer_seconds", "amount", "bound", "unit", "saw"}}
 	for _, f := range faults {
 		if !strings.HasPrefix(f.name, *only) {
@@ -62,7 +63,7 @@ func TestMatrix(t *testing.T) {
 }
 
 // runCell runs a cell, holds it to what it has to give, and returns its row of the table.
-func runCell(t *testing.T, binary string, f fault, call string, undisturbed []string) []string {
+func runCell(t *testing.T, binary string, f fault, call string, undisturbed map[bool][]string) []string {
 	begin := time.Now()
 	steps, calls := runTrainer(t, binary, f, call, undisturbed)
 	seconds := time.Since(begin).Seconds()
@@ -84,7 +85,7 @@ func runCell(t *testing.T, binary string, f fault, call string, undisturbed []st
 }
 
 // runTrainer has a trainer meet the fault, and returns what became of its steps and how many calls it made for them.
-func runTrainer(t *testing.T, binary string, f fault, call string, undisturbed []string) (string, int64) {
+func runTrainer(t *testing.T, binary string, f fault, call string, undisturbed map[bool][]string) (string, int64) {
 	t.Helper()
 	s := staged(t, binary, call, f)
 	p := plan{Address: s.proxy.Address(), Call: call, Steps: steps, At: faultAt}
@@ -113,7 +114,7 @@ func runTrainer(t *testing.T, binary string, f fault, call string, undisturbed [
 	if err := trainer.finish(); err != nil {
 		t.Fatal(err)
 	}
-	became, err := account(trainer.told, undisturbed)
+	became, err := account(trainer.told, undisturbed[p.Large])
 	if err != nil {
 		t.Error(err)
 	}
@@ -170,17 +171,17 @@ func build(t *testing.T) string {
 	return binary
 }
 
-// undisturbed returns the bits of each step where nothing breaks, which are the same by either call.
-func undisturbed(t *testing.T, binary string) []string {
+// undisturbed returns the bits of each step where nothing breaks, which are the same by either call; with or without one that is large.
+func undisturbed(t *testing.T, binary string, large bool) []string {
 	t.Helper()
 	var runs [2][]string
 	for i, call := range []string{unary, stream} {
 		s := staged(t, binary, call, fault{})
-		trainer, err := startTrainer(python, plan{Address: s.server.address, Call: call, Steps: steps, At: -1})
+		trainer, err := startTrainer(python, plan{Address: s.server.address, Call: call, Steps: steps, At: faultAt, Large: large})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := trainer.finish(); err != nil {
+		if err := errors.Join(trainer.untilFault(), trainer.goOn(), trainer.finish()); err != nil {
 			t.Fatal(err)
 		}
 		for step, line := range trainer.told {

@@ -3,12 +3,15 @@ package faults
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +30,7 @@ type process struct {
 	args    []string
 	env     []string
 	address string
+	admin   string // the path of the socket that tells of it
 
 	mu      sync.Mutex
 	command *exec.Cmd
@@ -35,12 +39,13 @@ type process struct {
 	ended   atomic.Bool // by stop: it is not started again
 }
 
+// listenAt is the place of the address among the arguments.
 const listenAt = 2
 
 // launch starts kantor serve on unix:PATH or HOST:PORT, with one thread that computes, so that time on processors is time of work.
-func launch(binary, address string, env []string, args ...string) (*process, error) {
-	args = append([]string{"serve", "--listen", address, "--threads", "1", "--log-format", "json"}, args...) // listenAt is that of the address
-	p := &process{binary: binary, args: args, env: env}
+func launch(binary, address, admin string, env []string, args ...string) (*process, error) {
+	args = append([]string{"serve", "--listen", address, "--admin", "unix:" + admin, "--threads", "1", "--log-format", "json"}, args...)
+	p := &process{binary: binary, args: args, env: env, admin: admin}
 	return p, p.start()
 }
 
@@ -125,10 +130,31 @@ func (p *process) untilBusy(before time.Duration) error {
 	return fmt.Errorf("the server was given work and did none within %v", patience)
 }
 
-// untilIdle waits until it has rested for a while, at most limit, and returns what it had worked by then.
+// untilIdle waits, at most limit, until it computes nothing, nothing waits, and no bytes are counted for anything; it returns what it had worked by then.
 func (p *process) untilIdle(limit time.Duration) (time.Duration, error) {
+	for end := time.Now().Add(limit); time.Now().Before(end); {
+		worked, err := p.untilRest(limit)
+		if err != nil {
+			return worked, err
+		}
+		if p.work() == 0 { // it is gone
+			return worked, nil
+		}
+		now, err := p.metrics()
+		if err != nil {
+			return worked, err
+		}
+		if now["kantor_running"] == 0 && now["kantor_queue_length"] == 0 && now["kantor_inflight_bytes"] == 0 {
+			return worked, nil
+		}
+	}
+	return 0, fmt.Errorf("the server still computes %v after the fault", limit)
+}
+
+// untilRest waits, at most limit, until it takes no time on processors, longer than it would for want of one on a busy machine.
+func (p *process) untilRest(limit time.Duration) (time.Duration, error) {
 	const (
-		rest  = 200 * time.Millisecond
+		rest  = 500 * time.Millisecond
 		noise = 2 * time.Millisecond // of the runtime's own threads, in that time
 	)
 	last, since := p.work(), time.Now()
@@ -146,14 +172,28 @@ func (p *process) untilIdle(limit time.Duration) (time.Duration, error) {
 	return 0, fmt.Errorf("the server still works %v after the fault", limit)
 }
 
-// evaluations stops it, and returns how many it has made, by the last line of its log.
-func (p *process) evaluations() (int, error) {
-	p.signal(syscall.SIGTERM)
-	if err := p.wait(); err != nil {
-		return 0, err
+// metrics are what it tells Prometheus, each summed over its labels.
+func (p *process) metrics() (map[string]float64, error) {
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", p.admin)
+		},
 	}
-	lines := strings.Split(strings.TrimSpace(p.log.String()), "\n")
-	var last struct{ Evaluations int }
-	err := json.Unmarshal([]byte(lines[len(lines)-1]), &last)
-	return last.Evaluations, err
+	response, err := (&http.Client{Transport: transport, Timeout: patience}).Get("http://admin/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	sums := map[string]float64{}
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		name, value, ok := strings.Cut(lines.Text(), " ")
+		number, err := strconv.ParseFloat(value, 64)
+		if !ok || err != nil { // a comment
+			continue
+		}
+		name, _, _ = strings.Cut(name, "{")
+		sums[name] += number
+	}
+	return sums, nil
 }

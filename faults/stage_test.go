@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,7 @@ type stage struct {
 
 	decide atomic.Pointer[func(faultproxy.Unit) faultproxy.Fault] // nil: nothing happens
 	calls  atomic.Int64                                           // that clients began
+	others sync.WaitGroup                                         // calls of other callers
 	failed atomic.Pointer[error]                                  // what went wrong where it cannot be returned
 }
 
@@ -40,7 +42,7 @@ func setUp(binary, call string, f fault) (*stage, error) {
 	if call == stream {
 		listen = "unix:" + filepath.Join(directory, "server")
 	}
-	if s.server, err = launch(binary, listen, f.env, f.args...); err != nil {
+	if s.server, err = launch(binary, listen, filepath.Join(directory, "admin"), f.env, f.args...); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(directory))
 	}
 	if call == stream {
@@ -55,6 +57,7 @@ func setUp(binary, call string, f fault) (*stage, error) {
 }
 
 func (s *stage) tearDown() error {
+	s.others.Wait()
 	s.server.stop()
 	err := errors.Join(s.proxy.Close(), os.RemoveAll(s.directory))
 	if failed := s.failed.Load(); failed != nil {
@@ -113,7 +116,7 @@ type measured struct {
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // whileComputing strikes while the server computes a heavy call, waits until it rests, and tells how long it worked after the fault and what the caller saw.
-func (s *stage) whileComputing(ctx context.Context, strike func() error, options ...grpc.DialOption) (measured, error) {
+func (s *stage) whileComputing(ctx context.Context, strike func(client) error, options ...grpc.DialOption) (measured, error) {
 	c, err := dial(s.proxy.Address(), options...)
 	if err != nil {
 		return measured{}, err
@@ -131,7 +134,7 @@ func (s *stage) whileComputing(ctx context.Context, strike func() error, options
 		return measured{}, err
 	}
 	at := s.server.work()
-	if err := strike(); err != nil {
+	if err := strike(c); err != nil {
 		return measured{}, err
 	}
 	done, err := s.server.untilIdle(longPatience)
@@ -146,8 +149,6 @@ func (s *stage) whileComputing(ctx context.Context, strike func() error, options
 	}
 }
 
-const bystanderCalls = 2
-
 // bystander makes a call twice past the proxy, as another trainer does, and wants the same bits.
 func (s *stage) bystander(ctx context.Context) error {
 	c, err := dial(s.server.address)
@@ -155,7 +156,7 @@ func (s *stage) bystander(ctx context.Context) error {
 		return err
 	}
 	defer c.conn.Close()
-	var seen [bystanderCalls]string
+	var seen [2]string
 	for i := range seen {
 		response, err := c.evaluate(ctx, s.call, usual(7))
 		if err != nil {

@@ -29,6 +29,7 @@ type plan struct {
 	At           int            `json:"at"`
 	Heavy        bool           `json:"heavy"`
 	HeavyTimeout float64        `json:"heavy_timeout,omitempty"`
+	Large        bool           `json:"large"`
 	Options      map[string]any `json:"options,omitempty"`
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,10 +36,10 @@ func reasonAndDelay(s *status.Status) (reason string, delay time.Duration) {
 	return reason, delay
 }
 
-// busy is a server whose turns are all taken by calls that wait for the gate, and whose queue for this caller, of one, is full.
+// busy is a server whose turns are all taken by calls that wait for the gate, and where one more waits for its turn: by default the queue is full then.
 func busy(t *testing.T, config Config) (*started, *gated, *sync.WaitGroup) {
 	t.Helper()
-	config.Queue = 1
+	config.Queue = cmp.Or(config.Queue, 1)
 	g := newGated()
 	s := start(t, config, g.install)
 	calls := &sync.WaitGroup{}
@@ -54,7 +55,7 @@ func busy(t *testing.T, config Config) (*started, *gated, *sync.WaitGroup) {
 	for range atOnce {
 		g.wait(t)
 	}
-	waitUntil(t, func() bool { return s.Load().QueuedSmall == 1 }, "the queue is full")
+	waitUntil(t, func() bool { return s.Load().QueuedSmall == 1 }, "one waits for its turn")
 	return s, g, calls
 }
 
@@ -244,7 +245,7 @@ func TestTheObserverIsTold(t *testing.T) {
 	if len(r.admitted) != n || len(r.finished) != n || !slices.Equal(r.rejected, []string{ReasonQueueFull}) || r.panics != 0 {
 		t.Fatalf("%d admitted, %d finished, %v rejected, want %d, %d and one of a full queue", len(r.admitted), len(r.finished), r.rejected, n, n)
 	}
-	waited := slices.MaxFunc(r.finished, func(a, b Finished) int { return int(a.Queue - b.Queue) })
+	waited := slices.MaxFunc(r.finished, func(a, b Finished) int { return cmp.Compare(a.Queue, b.Queue) })
 	if waited.Queue < time.Millisecond {
 		t.Errorf("the longest in the queue was %v, want a millisecond at least", waited.Queue)
 	}

@@ -40,6 +40,7 @@ class Plan:
         steps: how many.
         at: the step before which it waits.
         heavy: whether that step asks for minutes of work.
+        large: whether that step has as many points as a heavy one, and no more work than them.
         heavy_timeout: seconds that it may take; None: as long as others.
         options: further arguments of the client.
     """
@@ -49,8 +50,13 @@ class Plan:
     steps: int
     at: int
     heavy: bool = False
+    large: bool = False
     heavy_timeout: float | None = None
     options: dict[str, Any] | None = None
+
+    def points(self, step: int) -> int:
+        """Of each cloud of a step."""
+        return HEAVY_POINTS if self.large and step == self.at else POINTS
 
 
 def clouds(step: int, points: int = POINTS) -> dict[str, Any]:
@@ -101,7 +107,7 @@ def run_unary(client: kantor.Client, plan: Plan) -> None:
                 step, lambda h=heavy, i=inputs: client.evaluate(h, i, gradients=GRADIENTS, timeout=plan.heavy_timeout)
             )
         else:
-            account(step, lambda i=clouds(step): client.evaluate(LOSS, i, gradients=GRADIENTS))
+            account(step, lambda i=clouds(step, plan.points(step)): client.evaluate(LOSS, i, gradients=GRADIENTS))
 
 
 def run_stream(client: kantor.Client, plan: Plan) -> None:
@@ -120,7 +126,7 @@ def run_stream(client: kantor.Client, plan: Plan) -> None:
                     step, lambda i=inputs: stream.evaluate(i, overrides=overrides, timeout=plan.heavy_timeout)
                 )
                 continue
-            pending.append((step, stream.submit(clouds(step))))
+            pending.append((step, stream.submit(clouds(step, plan.points(step)))))
             if len(pending) >= DEPTH:
                 account(*settled(pending))
         while pending:

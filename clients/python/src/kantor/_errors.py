@@ -80,6 +80,7 @@ class CallError(KantorError):
         tries: how often the call was made.
         seconds: that these tries took together.
         hint: what else is known, such as how a server that the client started has ended.
+        broken: whether it is not the server's word but that of a connection, such as one whose bytes were damaged.
     """
 
     def __init__(self, code: str, message: str, retry_after: float | None = None) -> None:
@@ -89,6 +90,7 @@ class CallError(KantorError):
         self.tries = 1
         self.seconds: float = 0.0
         self.hint = ""
+        self.broken = False
         super().__init__(code, message, retry_after)
 
     def __str__(self) -> str:

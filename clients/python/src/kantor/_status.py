@@ -53,7 +53,10 @@ def from_rpc(error: Any) -> KantorError:
     code: grpc.StatusCode = error.code()
     if code is grpc.StatusCode.CANCELLED and _RESET in (error.details() or ""):  # a balancer's that has lost the server
         return UnavailableError("UNAVAILABLE", error.details(), retry_after)
-    return _exception(code.name, error.details() or "", retry_after)
+    failure = _exception(code.name, error.details() or "", retry_after)
+    if isinstance(failure, InternalError):  # of a kantor it has details
+        failure.broken = True
+    return failure
 
 
 def from_status(status: status_pb2.Status, retry_after: float | None = None) -> KantorError:
