@@ -1,7 +1,8 @@
 // Package load puts a load of evaluations on servers and measures what they make of it.
 //
 // With a rate the loop is open: requests start when they are due, whether or not earlier ones were answered, and a latency counts from the moment that its
-// request was due, so that a server that stalls cannot hide it. Without one the loop is closed: every trainer sends its next request when the last was answered.
+// request was due, so that a server that stalls cannot hide it. Without one the loop is closed: every trainer sends its next request when the last was
+// answered.
 package load
 
 import (
