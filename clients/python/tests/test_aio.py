@@ -119,21 +119,6 @@ def test_awaited_diagnostics_are_the_blocking_clients(client: kantor.Client) -> 
     run(main())
 
 
-def test_a_cancelled_diagnosis_ends_on_the_server() -> None:
-    async def main() -> None:
-        async with kantor.aio.Client(binary=BINARY, timeout=60) as mine:
-            x, y = np.random.default_rng(0).standard_normal((2, 8000, 8))
-            term = kantor.PermutationTest(kernel="imq", permutations=1000)
-            task = asyncio.create_task(mine.diagnose(term, source=x, target=y))
-            await asyncio.sleep(0.1)  # so that it computes; one that is on its way is ended as well
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            await until(ended(mine, "Diagnose", "Canceled"))
-
-    run(main())
-
-
 def test_overrides_and_gradients_of_terms_are_sent(client: kantor.Client) -> None:
     async def main() -> None:
         async with kantor.aio.Client(client.address, timeout=60) as mine:
