@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,12 +41,16 @@ func TestMatrix(t *testing.T) {
 		t.Log("without -full; TestInProcess is its short form")
 		return
 	}
-	binary := build(t)
+	binary, withClock := build(t), sync.OnceValue(func() string { return buildStepping(t) })
 	undisturbed := map[bool][]string{false: undisturbed(t, binary, false), true: undisturbed(t, binary, true)}
 	rows := [][]string{{"fault", "call", "steps", "calls", "trainer_seconds", "amount", "bound", "unit", "saw"}}
 	for _, f := range faults {
 		if !strings.HasPrefix(f.name, *only) {
 			continue
+		}
+		binary := binary
+		if f.clock != "" {
+			binary = withClock()
 		}
 		for _, call := range []string{unary, stream} {
 			t.Run(f.name+"/"+call, func(t *testing.T) { rows = append(rows, runCell(t, binary, f, call, undisturbed)) })
@@ -88,11 +93,11 @@ func runCell(t *testing.T, binary string, f fault, call string, undisturbed map[
 func runTrainer(t *testing.T, binary string, f fault, call string, undisturbed map[bool][]string) (string, int64) {
 	t.Helper()
 	s := staged(t, binary, call, f)
-	p := plan{Address: s.proxy.Address(), Call: call, Steps: steps, At: faultAt}
+	p := plan{Address: s.proxy.Address(), Call: call, Steps: steps, At: faultAt, Options: s.secured.arguments()}
 	if f.plan != nil {
 		f.plan(&p)
 	}
-	trainer, err := startTrainer(python, p)
+	trainer, err := startTrainer(python, p, s.secured.env...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,11 +166,16 @@ func staged(t *testing.T, binary, call string, f fault) *stage {
 // build builds the server with what makes an evaluation panic, which no released one has and nothing on the wire reaches.
 func build(t *testing.T) string {
 	t.Helper()
-	binary, err := filepath.Abs("../out/faults/kantor")
+	return goBuild(t, "kantor", "-tags", "faultinjection")
+}
+
+func goBuild(t *testing.T, name string, options ...string) string {
+	t.Helper()
+	binary, err := filepath.Abs(filepath.Join("../out/faults", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("go", "build", "-tags", "faultinjection", "-o", binary, "../cmd/kantor").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", slices.Concat([]string{"build", "-o", binary}, options, []string{"../cmd/kantor"})...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return binary
