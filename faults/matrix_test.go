@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"context"
 	"encoding/csv"
 	"errors"
 	"flag"
@@ -221,7 +220,3 @@ func writeTable(t *testing.T, rows [][]string) {
 		t.Fatal(err)
 	}
 }
-
-var _ = context.Background
-
-func render() string { return "" }
