@@ -32,7 +32,7 @@ func (s *stage) untilDeadline(strike func() error) (measured, error) {
 	return measured{said(<-ended), milliseconds(done - at)}, err
 }
 
-// probeSlowReader reads nothing until the server rests, and has it tell how many of many batches it has computed by then; then reads all. A unary call has one answer.
+// probeSlowReader reads nothing until the server rests, has it tell how many of many batches it has computed by then, and reads all. A unary call has one answer.
 func probeSlowReader(s *stage) (measured, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
