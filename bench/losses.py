@@ -2,7 +2,8 @@
 
 python -m bench.losses [times | diagnostics | widths] [--smoke]
 
-times: value and gradient over a stream, of two clouds in 32 dimensions. diagnostics: a call on such clouds. widths:
+times: value and gradient over a stream, of two clouds in 32 dimensions: the milliseconds that pass, and those that the
+server's processors compute, which others on the machine change less. diagnostics: a call on such clouds. widths:
 x = s·g with g ~ N(0, I) is compared with samples of N(0, I); for the mean over batches, which s is best? 1 is right,
 and less says that a trainer who sees batches of this size learns codes that are too narrow.
 """
@@ -13,7 +14,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,7 @@ import kantor
 from bench.markdown import milliseconds, table
 from bench.measure import Budget, Call, interleaved
 from bench.problems import Floats, Problem
-from bench.server import running
+from bench.server import Running, running
 
 _BUDGET = Budget(3, 0.5)
 
@@ -165,9 +166,9 @@ def main() -> None:
         print(f"kantor {build.version}, kernels {build.kernel}\n")
         small: bool = options.smoke
         if options.what in (None, "times"):
-            print(times(server.client, (70, 80), Budget(1, 0.1)) if small else times(server.client))
+            print(times(server, (70, 80), Budget(1, 0.1)) if small else times(server))
         if options.what in (None, "diagnostics"):
-            print(diagnostics(server.client, (70, 80), Budget(1, 0.1)) if small else diagnostics(server.client))
+            print(diagnostics(server, (70, 80), Budget(1, 0.1)) if small else diagnostics(server))
         if options.what in (None, "widths"):
             print(widths(server.client, 4, 16, 4) if small else widths(server.client))
 
@@ -189,43 +190,66 @@ def calling(client: kantor.Client, row: Row, n: int) -> Iterator[Call]:
         yield call
 
 
-def times(client: kantor.Client, sizes: tuple[int, ...] = (256, 1024), budget: Budget = _BUDGET) -> str:
+def times(server: Running, sizes: tuple[int, ...] = (256, 1024), budget: Budget = _BUDGET) -> str:
     """The table of milliseconds by N, in 32 dimensions."""
-    found: dict[str, list[float]] = {name: [] for name in ROWS}
+    found: dict[str, list[Spent]] = {name: [] for name in ROWS}
     for name, row in ROWS.items():
         for n in sizes:
-            with calling(client, row, n) as call:
-                found[name].append(median(call, budget))
+            with calling(server.client, row, n) as call:
+                found[name].append(spent(server, call, budget))
     return in_milliseconds("loss", sizes, found)
 
 
-def diagnostics(client: kantor.Client, sizes: tuple[int, ...] = (256, 1024), budget: Budget = _BUDGET) -> str:
+def diagnostics(server: Running, sizes: tuple[int, ...] = (256, 1024), budget: Budget = _BUDGET) -> str:
     """The table of milliseconds by N, in 32 dimensions, of a call."""
-    found: dict[str, list[float]] = {name: [] for name in DIAGNOSTICS}
+    found: dict[str, list[Spent]] = {name: [] for name in DIAGNOSTICS}
     for name, (diagnostic, given) in DIAGNOSTICS.items():
         for n in sizes:
-            inputs = given(*Problem(n, 32, 1).clouds())
-
-            def call(
-                diagnostic: kantor.Diagnostic = diagnostic, inputs: dict[str, Any] = inputs
-            ) -> tuple[float, Floats]:
-                (result,) = client.diagnose(diagnostic, inputs).values()
-                return result.value, np.array(result.values)
-
-            found[name].append(median(call, budget))
+            call = diagnosing(server.client, diagnostic, given(*Problem(n, 32, 1).clouds()))
+            found[name].append(spent(server, call, budget))
     return in_milliseconds("diagnostic", sizes, found)
 
 
-def median(call: Call, budget: Budget) -> float:
-    """The time of a call that has been made once before."""
+def diagnosing(client: kantor.Client, diagnostic: kantor.Diagnostic, inputs: dict[str, Any]) -> Call:
+    """A call for one diagnostic."""
+
+    def call() -> tuple[float, Floats]:
+        (result,) = client.diagnose(diagnostic, inputs).values()
+        return result.value, np.array(result.values)
+
+    return call
+
+
+class Spent(NamedTuple):
+    """Milliseconds of a call: those that pass, and those that the server's processors compute."""
+
+    passed: float
+    computed: float
+
+
+def spent(server: Running, call: Call, budget: Budget) -> Spent:
+    """Times a call, after one that is not timed."""
+    calls = 0
+
+    def counted() -> tuple[float, Floats]:
+        nonlocal calls
+        calls += 1
+        return call()
+
     call()
-    return interleaved({"": call}, budget)[""].median
+    before = server.processor_ms()
+    passed = interleaved({"": counted}, budget)[""].median
+    return Spent(passed, (server.processor_ms() - before) / calls)
 
 
-def in_milliseconds(what: str, sizes: tuple[int, ...], found: dict[str, list[float]]) -> str:
+def in_milliseconds(what: str, sizes: tuple[int, ...], found: dict[str, list[Spent]]) -> str:
     """Returns the table of times."""
-    lines = [[name, *map(milliseconds, line)] for name, line in found.items()]
-    return table([what, *(f"N={n}, ms" for n in sizes)], lines)
+    lines = [
+        [name, *(milliseconds(s.passed) for s in line), *(milliseconds(s.computed) for s in line)]
+        for name, line in found.items()
+    ]
+    heads = [f"N={n}, {kind}" for kind in ("ms", "ms of processors") for n in sizes]
+    return table([what, *heads], lines)
 
 
 def widths(client: kantor.Client, dim: int = 16, n: int = 128, batches: int = 64) -> str:

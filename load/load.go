@@ -156,7 +156,8 @@ func (r *runner) openLoop(ctx context.Context) {
 		r.meter.intend()
 		work, number := r.pick(random)
 		one := r.next(work)
-		r.calls.Go(func() { r.call(ctx, one, work, number, due, time.Time{}) })
+		own := due // which the loop goes on with
+		r.calls.Go(func() { r.call(ctx, one, work, number, own, time.Time{}) })
 	}
 }
 

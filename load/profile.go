@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -20,15 +21,21 @@ const maxProfileBytes = 64 << 20
 // processorProfile is where a server's processor time went, in seconds.
 type processorProfile struct{ computing, all float64 }
 
-// profileServer takes a profile of a server's processor time by its admin listener.
+// profileServer takes a profile of a server's processor time by its admin listener, HOST:PORT or unix:PATH.
 func profileServer(ctx context.Context, admin string, d time.Duration) (processorProfile, error) {
 	seconds := max(1, int(d.Round(time.Second)/time.Second))
-	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", admin, seconds)
+	network, address, host := "tcp", admin, admin
+	if path, ok := strings.CutPrefix(admin, "unix:"); ok {
+		network, address, host = "unix", path, "localhost"
+	}
+	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", host, seconds)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return processorProfile{}, bad("admin", "%v", err)
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // without a proxy
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, address) // and no proxy
+	}}}
 	response, err := client.Do(request)
 	if err != nil {
 		return processorProfile{}, fmt.Errorf("no profile from the admin listener: %w", err)

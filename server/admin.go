@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -26,13 +27,24 @@ const (
 	adminMaxRequestBytes = 1 << 10
 )
 
-// ListenAdmin listens for [Server.ServeAdmin] on an address as [Listen] takes it. Nobody is asked who they are there, so an address that other machines can
-// reach is refused unless insecure.
-func ListenAdmin(address string, insecure bool) (net.Listener, error) {
-	resolved, err := net.ResolveTCPAddr("tcp", address)
+// CheckAdminAddress tells whether an admin listener may be there. Nobody is asked who they are, so an address that other machines can reach is refused unless
+// insecure. The error is a *[losses.InputError].
+func CheckAdminAddress(address string, insecure bool) error {
+	if strings.HasPrefix(address, "unix:") {
+		return nil
+	}
+	resolved, err := resolve(address, true)
 	if err == nil && !resolved.IP.IsLoopback() && !insecure {
-		return nil, badf(address, "other machines can reach this address, and anyone who does is answered: listen on 127.0.0.1 or unix:PATH, or accept that with "+
+		err = badf(address, "other machines can reach this address, and anyone who does is answered: listen on 127.0.0.1 or unix:PATH, or accept that with "+
 			"--admin-insecure")
+	}
+	return err
+}
+
+// ListenAdmin listens for [Server.ServeAdmin] on an address that [CheckAdminAddress] has nothing against.
+func ListenAdmin(address string, insecure bool) (net.Listener, error) {
+	if err := CheckAdminAddress(address, insecure); err != nil {
+		return nil, err
 	}
 	return Listen(address, insecure)
 }

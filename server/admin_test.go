@@ -158,8 +158,8 @@ func TestAdminBeyondLoopbackHasNoProfiles(t *testing.T) {
 	defer a.client.CloseIdleConnections()
 	a.want("/readyz", 200, "ready")
 	a.want("/metrics", 200, "kantor_build_info")
-	for _, page := range []string{"/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/profile", "/debug/pprof/heap", "/debug/pprof/symbol", "/debug/pprof/trace"} {
-		a.want(page, 404, "")
+	for _, page := range []string{"", "cmdline", "profile", "heap", "symbol", "trace"} {
+		a.want("/debug/pprof/"+page, 404, "")
 	}
 	s.cancel()
 	if err := <-served; err != nil {

@@ -43,11 +43,16 @@ func busy(t *testing.T, config Config) (*started, *gated, *sync.WaitGroup) {
 	g := newGated()
 	s := start(t, config, g.install)
 	calls := &sync.WaitGroup{}
-	t.Cleanup(calls.Wait)
+	// They may end after the test has, with which its own context does.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+	t.Cleanup(func() {
+		calls.Wait()
+		cancel()
+	})
 	atOnce := s.config.admission().Small
 	for range atOnce + 1 {
 		calls.Go(func() {
-			if _, err := s.losses.Evaluate(testContext(t), klRequest(1)); err != nil {
+			if _, err := s.losses.Evaluate(ctx, klRequest(1)); err != nil {
 				t.Error(err)
 			}
 		})

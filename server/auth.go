@@ -39,9 +39,22 @@ func (s *Server) authenticate(ctx context.Context) (context.Context, error) {
 		}
 		return ctx, nil
 	}
-	if method, ok := grpc.Method(ctx); ok && s.open(method) {
-		return ctx, nil
+	known, ok := ctx.Value(tokenKey{}).(*token) // of a call whose request was read
+	if !ok {
+		if method, ok := grpc.Method(ctx); ok && s.open(method) {
+			return ctx, nil
+		}
+		var err error
+		if known, err = s.config.Tokens.of(ctx); err != nil {
+			return nil, err
+		}
+		ctx = context.WithValue(ctx, tokenKey{}, known)
 	}
+	return withCaller(ctx, known.name), nil
+}
+
+// of returns the token that a call bears, or an *unauthenticatedError.
+func (t *Tokens) of(ctx context.Context) (*token, error) {
 	given := metadata.ValueFromIncomingContext(ctx, tokenHeader)
 	if len(given) != 1 {
 		return nil, errNoToken
@@ -50,11 +63,10 @@ func (s *Server) authenticate(ctx context.Context) (context.Context, error) {
 	if !strings.EqualFold(scheme, "bearer") {
 		return nil, errNoToken
 	}
-	known := s.config.Tokens.find(strings.TrimLeft(text, " "))
-	if known == nil {
-		return nil, errNoMatch
+	if known := t.find(strings.TrimLeft(text, " ")); known != nil {
+		return known, nil
 	}
-	return context.WithValue(withCaller(ctx, known.name), tokenKey{}, known), nil
+	return nil, errNoMatch
 }
 
 // open tells whether a method needs no token: an orchestrator has none for its probes.
@@ -78,12 +90,13 @@ func (s *Server) guarded(desc *grpc.ServiceDesc) *grpc.ServiceDesc {
 	with.Methods = slices.Clone(desc.Methods)
 	for i, method := range desc.Methods {
 		with.Methods[i].Handler = func(srv any, ctx context.Context, read func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
-			return method.Handler(srv, ctx, func(message any) error {
-				if _, err := s.authenticate(ctx); err != nil {
-					return nil
-				}
-				return read(message)
-			}, interceptor)
+			known, err := s.authenticate(ctx)
+			if err != nil {
+				read = func(any) error { return nil }
+			} else {
+				ctx = known
+			}
+			return method.Handler(srv, ctx, read, interceptor)
 		}
 	}
 	return &with

@@ -286,3 +286,26 @@ func TestTokenFilesThatAreWrong(t *testing.T) {
 		}
 	}
 }
+
+// What a token costs a call, among few and among as many as there may be.
+func BenchmarkAuthenticate(b *testing.B) {
+	for _, n := range []int{1, maxTokens} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "tokens")
+			if err := os.WriteFile(path, []byte(manyTokens(n-1)+"one:"+tokenA+"\n"), 0o600); err != nil {
+				b.Fatal(err)
+			}
+			tokens, err := ReadTokens(path)
+			if err != nil {
+				b.Fatal(err)
+			}
+			s := &Server{config: Config{Tokens: tokens}}
+			ctx := metadata.NewIncomingContext(b.Context(), metadata.Pairs(tokenHeader, "Bearer "+tokenA))
+			for b.Loop() {
+				if _, err := s.authenticate(ctx); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

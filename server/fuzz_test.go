@@ -263,11 +263,6 @@ func conformanceDiagnoses(tb testing.TB) []*kantorv1.DiagnoseRequest {
 	return requests
 }
 
-func conformanceRequest(tb testing.TB, file string) *kantorv1.EvaluateRequest {
-	tb.Helper()
-	return fromJSON(tb, file, conformanceCase(tb, file).Request, &kantorv1.EvaluateRequest{})
-}
-
 // conformanceCase reads a case: it has one of both requests.
 func conformanceCase(tb testing.TB, file string) (c struct{ Request, Diagnose json.RawMessage }) {
 	tb.Helper()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -19,7 +20,18 @@ func (s *Server) Listen(address string, insecure bool) (net.Listener, error) {
 	if err := s.config.CheckAddress(address, insecure); err != nil {
 		return nil, err
 	}
-	return Listen(address, insecure || s.config.TLS != nil)
+	listener, err := Listen(address, insecure || s.config.TLS != nil)
+	if err == nil && !s.knowsCallers() {
+		if tcp, ok := listener.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+			s.config.Logger.Warn("whoever reaches this address may call: there are no tokens and no authority of clients", slog.String("address", Address(listener)))
+		}
+	}
+	return listener, err
+}
+
+// knowsCallers tells whether callers have to show who they are.
+func (s *Server) knowsCallers() bool {
+	return s.config.Tokens != nil || s.config.TLS != nil && s.config.TLS.current.Load().ClientCAs != nil
 }
 
 // CheckAddress tells whether a server may listen on an address: where other machines can reach it, if it encrypts, or if it is insecure and has no tokens,

@@ -24,8 +24,8 @@ type call struct {
 	mu        sync.Mutex
 	caller    string
 	results   int
-	failures  int      // of what was admitted
-	rejected  int      // was not admitted
+	failures  int
+	rejected  int      // of the failures: was not admitted
 	phases    phases   // summed over the results
 	losses    []string // of the results, each once
 	points    int      // of the largest input
@@ -52,24 +52,33 @@ func (callLines) Finished(ctx context.Context, f Finished) { callOf(ctx).add(f) 
 // Rejected implements [Observer].
 func (callLines) Rejected(ctx context.Context, _ string) { callOf(ctx).reject() }
 
-// add adds what one request or batch came to.
+// add adds what one request or batch came to, if it has a result.
 func (c *call) add(f Finished) {
-	if c == nil {
+	if c == nil || f.Err != nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f.Err != nil {
-		c.failures++
-		return
-	}
-	c.results++
 	c.phases = c.phases.plus(phasesOf(f))
 	c.points, c.dimension = max(c.points, f.Points), max(c.dimension, f.Dimension)
 	for _, loss := range f.Losses {
 		if !slices.Contains(c.losses, loss) {
 			c.losses = append(c.losses, loss)
 		}
+	}
+}
+
+// count counts one request or batch that ended with err.
+func (c *call) count(err error) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.failures++
+	} else {
+		c.results++
 	}
 }
 
@@ -101,10 +110,10 @@ func (c *call) appendTo(attrs []slog.Attr) []slog.Attr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	attrs = append(attrs, slog.String("caller", c.caller))
-	if c.results+c.failures+c.rejected > 0 {
+	if c.results+c.failures > 0 {
 		attrs = append(attrs, slog.Int("results", c.results), slog.Int("failures", c.failures), slog.Int("rejected", c.rejected))
 	}
-	if c.results == 0 {
+	if len(c.losses) == 0 {
 		return attrs
 	}
 	attrs = append(attrs, slog.String("losses", strings.Join(c.losses, ",")), slog.Int("n", c.points), slog.Int("d", c.dimension))

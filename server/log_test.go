@@ -96,6 +96,8 @@ func TestFinishLineOfAStream(t *testing.T) {
 	for id := range uint64(5) {
 		exchange(t, wire, &kantorv1.Batch{Id: id + 1, Inputs: klInputs(float64(id))})
 	}
+	exchange(t, wire, &kantorv1.Batch{Id: 6, Overrides: map[string]float64{"nothing": 1}}) // fails before it is one
+	exchange(t, wire, &kantorv1.Batch{Id: 7})                                              // fails before it is admitted
 	if err := wire.CloseSend(); err != nil {
 		t.Fatal(err)
 	}
@@ -103,13 +105,14 @@ func TestFinishLineOfAStream(t *testing.T) {
 		t.Fatalf("got %v, want the end", err)
 	}
 	lines := finishLines(t, stopped(t, s, &log))
-	if len(lines) != 1 || lines[0]["method"] != "kantor.v1.LossService/EvaluateStream" || lines[0]["results"] != 5.0 || lines[0]["losses"] != "kl" {
-		t.Errorf("got %v, want one line of 5 results", lines)
+	if len(lines) != 1 || lines[0]["method"] != "kantor.v1.LossService/EvaluateStream" || lines[0]["results"] != 5.0 ||
+		lines[0]["failures"] != 2.0 || lines[0]["rejected"] != 0.0 || lines[0]["losses"] != "kl" {
+		t.Errorf("got %v, want one line of 5 results and 2 failures", lines)
 	}
 }
 
 // openStream opens a stream and takes the answer to that.
-func openStream(t *testing.T, s *started, o *kantorv1.Objective) grpc.BidiStreamingClient[kantorv1.EvaluateStreamRequest, kantorv1.EvaluateStreamResponse] {
+func openStream(t *testing.T, s *started, o *kantorv1.Objective) streamClient {
 	t.Helper()
 	wire, err := s.losses.EvaluateStream(testContext(t))
 	if err != nil {
@@ -124,8 +127,11 @@ func openStream(t *testing.T, s *started, o *kantorv1.Objective) grpc.BidiStream
 	return wire
 }
 
+// streamClient is a client's end of a stream.
+type streamClient = grpc.BidiStreamingClient[kantorv1.EvaluateStreamRequest, kantorv1.EvaluateStreamResponse]
+
 // exchange sends a batch and takes its answer.
-func exchange(t *testing.T, wire grpc.BidiStreamingClient[kantorv1.EvaluateStreamRequest, kantorv1.EvaluateStreamResponse], b *kantorv1.Batch) *kantorv1.EvaluateStreamResponse {
+func exchange(t *testing.T, wire streamClient, b *kantorv1.Batch) *kantorv1.EvaluateStreamResponse {
 	t.Helper()
 	if err := wire.Send(&kantorv1.EvaluateStreamRequest{Message: &kantorv1.EvaluateStreamRequest_Batch{Batch: b}}); err != nil {
 		t.Fatal(err)
@@ -137,7 +143,7 @@ func exchange(t *testing.T, wire grpc.BidiStreamingClient[kantorv1.EvaluateStrea
 	return answer
 }
 
-// Neither numbers nor names that the caller chose come into the log, at any level, whether a request succeeds or fails, and whatever the words of its error are.
+// Neither numbers nor names that the caller chose come into the log, at any level, whether a request succeeds or fails, and whatever the words of its error.
 func TestLogHasNoPayloads(t *testing.T) {
 	const word = "sentinel" // 8 bytes, so that it is a float64 too
 	number := math.Float64frombits(binary.LittleEndian.Uint64([]byte(word)))

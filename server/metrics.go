@@ -93,9 +93,9 @@ func (m *metrics) describe(s *Server) {
 }
 
 var (
-	queueDesc   = prometheus.NewDesc("kantor_queue_length", "Requests and batches that wait for their turn, by how long they take to compute.", []string{"size"}, nil)
+	queueDesc   = prometheus.NewDesc("kantor_queue_length", "Requests and batches that wait for their turn, by how long they take.", []string{"size"}, nil)
 	runningDesc = prometheus.NewDesc("kantor_running", "Requests and batches that are computed, by how long they take.", []string{"size"}, nil)
-	bytesDesc   = prometheus.NewDesc("kantor_inflight_bytes", "Bytes counted for requests: inputs, what computing takes, and answers until they are sent.", nil, nil)
+	bytesDesc   = prometheus.NewDesc("kantor_inflight_bytes", "Bytes of requests: inputs, what computing takes, and answers until they are sent.", nil, nil)
 	limitDesc   = prometheus.NewDesc("kantor_memory_limit_bytes", "The most that kantor_inflight_bytes may be; 0: there is no limit.", nil, nil)
 )
 

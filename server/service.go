@@ -37,6 +37,6 @@ func (s *Server) compute(ctx context.Context, req *kantorv1.EvaluateRequest, p *
 		p.describe(termKinds(req.GetObjective()), req, req.GetInputs())
 		return s.evaluator.consume(ctx, req, p)
 	})
-	s.counters.count(req.GetObjective(), err)
+	s.count(ctx, req.GetObjective(), err)
 	return response, err
 }

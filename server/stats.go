@@ -50,6 +50,12 @@ func (c *counters) count(objective *kantorv1.Objective, err error) {
 	}
 }
 
+// count adds one request or batch that ended with err to the counts, and to the line of its call.
+func (s *Server) count(ctx context.Context, objective *kantorv1.Objective, err error) {
+	s.counters.count(objective, err)
+	callOf(ctx).count(err)
+}
+
 // Stats returns the counts so far.
 func (s *Server) Stats() Stats {
 	stats := Stats{Evaluations: s.counters.evaluations.Load(), Failures: s.counters.failures.Load(), Terms: map[string]int64{}}

@@ -169,7 +169,7 @@ func (st *stream) admit(ctx context.Context, message *kantorv1.EvaluateStreamReq
 	id := message.GetBatch().GetId()
 	a := &answer{id: id, unordered: st.open.GetUnordered()}
 	if err := st.checkBatch(message); err != nil {
-		st.server.counters.count(nil, err)
+		st.server.count(ctx, nil, err)
 		a.message = failureMessage(id, err)
 		st.queue = append(st.queue, a)
 		return
@@ -239,7 +239,7 @@ func (st *stream) flush() error {
 func (s *Server) answerBatch(ctx context.Context, objective *kantorv1.Objective, batch *kantorv1.Batch, p *passage) *kantorv1.EvaluateStreamResponse {
 	objective, err := override(objective, batch.GetOverrides())
 	if err != nil {
-		s.counters.count(nil, err)
+		s.count(ctx, nil, err)
 		return failureMessage(batch.GetId(), err)
 	}
 	request := &kantorv1.EvaluateRequest{Objective: objective, Inputs: batch.GetInputs(), Seed: batch.GetSeed()}

@@ -165,7 +165,7 @@ func TestTLSFilesThatAreWrong(t *testing.T) {
 
 func TestListenKnowsWhatIsEncrypted(t *testing.T) {
 	ca, tokens := newAuthority(t), tokensFile(t, "a:"+tokenA)
-	encryption := readTLS(t, ca.files("server", nil))
+	encryption, authenticated := readTLS(t, ca.files("server", nil)), readTLS(t, ca.files("server", ca.pem))
 	for _, test := range []struct {
 		config   Config
 		address  string
@@ -175,11 +175,14 @@ func TestListenKnowsWhatIsEncrypted(t *testing.T) {
 		{Config{}, "0.0.0.0:0", false, "--insecure"},
 		{Config{}, "0.0.0.0:0", true, ""},
 		{Config{TLS: encryption}, "0.0.0.0:0", false, ""},
+		{Config{TLS: authenticated}, "0.0.0.0:0", false, ""},
 		{Config{TLS: encryption, Tokens: readTokens(t, tokens)}, "0.0.0.0:0", false, ""},
 		{Config{Tokens: readTokens(t, tokens)}, "0.0.0.0:0", true, "tokens in plain text"},
 		{Config{Tokens: readTokens(t, tokens)}, "127.0.0.1:0", false, ""},
 		{Config{Tokens: readTokens(t, tokens)}, "unix:" + shortDir(t) + "/s", false, ""},
 	} {
+		var log syncBuffer
+		test.config.Logger = logTo(&log)
 		s, err := New(test.config)
 		if err != nil {
 			t.Fatal(err)
@@ -190,6 +193,10 @@ func TestListenKnowsWhatIsEncrypted(t *testing.T) {
 		}
 		if err == nil {
 			_ = listener.Close()
+		}
+		open := err == nil && strings.HasPrefix(test.address, "0.0.0.0") && test.config.Tokens == nil && test.config.TLS != authenticated
+		if warned := strings.Contains(log.String(), "may call"); warned != open {
+			t.Errorf("%s, insecure %v: the log warns: %v, want %v", test.address, test.insecure, warned, open)
 		}
 		s.Drain(0)
 	}

@@ -83,3 +83,17 @@ func (spans) Finished(ctx context.Context, f Finished) {
 	}
 	whole.End(trace.WithTimestamp(at))
 }
+
+// Rejected implements [Observer].
+func (spans) Rejected(ctx context.Context, reason string) {
+	if span := trace.SpanFromContext(ctx); span.IsRecording() {
+		span.AddEvent("rejected", trace.WithAttributes(attribute.String("kantor.reason", reason)))
+	}
+}
+
+// Panicked implements [Observer].
+func (spans) Panicked(ctx context.Context) {
+	if span := trace.SpanFromContext(ctx); span.IsRecording() {
+		span.AddEvent("panic")
+	}
+}

@@ -104,6 +104,7 @@ func TestConfigIsCheckedAndExitsWith2(t *testing.T) {
 		"--tls-cert: open " + missing:         {"--tls-cert", missing, "--tls-key", missing},
 		"kantor.yaml:1: --tls-cert: wants":    {"--config", configFile(t, "tls-cert: x")},
 		"other machines can reach this":       {"--listen", "0.0.0.0:0"},
+		"--admin 0.0.0.0:0: other machines":   {"--admin", "0.0.0.0:0"},
 		"would send their tokens in plain":    {"--listen", "0.0.0.0:0", "--insecure", "--tokens", tokensFile(t)},
 		"is no address, want HOST:PORT":       {"--listen", "nowhere"},
 	} {
@@ -112,7 +113,7 @@ func TestConfigIsCheckedAndExitsWith2(t *testing.T) {
 			t.Errorf("%v: got %d, %q, want 2 and %q", args, code, stderr, want)
 		}
 	}
-	for _, args := range [][]string{nil, {"--tokens", tokensFile(t)}, {"--listen", "0.0.0.0:1", "--insecure"}, {"--config", "../../deploy/kantor.yaml"}} {
+	for _, args := range [][]string{nil, {"--tokens", tokensFile(t)}, {"--listen", "0.0.0.0:1", "--insecure"}, {"--admin", "unix:/a"}, {"--config", "../../deploy/kantor.yaml"}} {
 		if code, stdout, stderr := kantor(t, append([]string{"serve", "--check-config"}, args...)...); code != 0 || stdout != "a server can start like this\n" {
 			t.Errorf("%v: got %d, %q, %q", args, code, stdout, stderr)
 		}

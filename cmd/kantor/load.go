@@ -28,7 +28,7 @@ type loadCommand struct {
 	Disconnect float64       `default:"0" placeholder:"SHARE" help:"Share of requests that are given up with the connection (${default})."`
 	PID        int           `name:"pid" placeholder:"PID" help:"Process of a server on this machine, to report its processor time."`
 	Goals      bool          `help:"Measure what a server is held to, with sizes of its own, instead of a mix: needs --admin. Exits with 1 where a goal is missed."`
-	Admin      string        `placeholder:"HOST:PORT" help:"The server's admin listener, for --goals."`
+	Admin      string        `placeholder:"ADDRESS" help:"The server's admin listener, HOST:PORT or unix:PATH, for --goals."`
 	JSON       bool          `name:"json" help:"Print JSON instead of a table."`
 	targetFlags
 }

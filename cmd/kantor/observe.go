@@ -15,6 +15,17 @@ type observed struct {
 	AdminInsecure bool   `help:"Let --admin be an address that other machines can reach, for scrapes and probes from there; /debug/pprof is left out then."`
 }
 
+// checkAdmin refuses an address that no admin listener may have.
+func (o observed) checkAdmin() error {
+	if o.Admin == "" {
+		return nil
+	}
+	if err := server.CheckAdminAddress(o.Admin, o.AdminInsecure); err != nil {
+		return fmt.Errorf("--admin %w", err)
+	}
+	return nil
+}
+
 // listenAdmin returns nil where no admin listener is asked for.
 func (o observed) listenAdmin() (net.Listener, error) {
 	if o.Admin == "" {

@@ -118,7 +118,7 @@ func (c serveCommand) serverConfig() (server.Config, error) {
 	if err := config.CheckAddress(c.Listen, c.Insecure); err != nil {
 		return config, fmt.Errorf("--listen %w", err)
 	}
-	return config, nil
+	return config, c.checkAdmin()
 }
 
 // check refuses flags that no server can follow, and sets what holds for the whole process.

@@ -1,6 +1,6 @@
 """Checks that every flag which a manifest or a unit gives to kantor is one that the program has.
 
-    python tools/deploy/flags.py PROGRAM FILE...
+python tools/deploy/flags.py PROGRAM FILE...
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def main() -> None:
             wrong.append(f"{file}: starts kantor nowhere")
         for command, *arguments in started:
             flags = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
-            wrong += [f"{file}: kantor {command} has no {flag}" for flag in flags if flag not in known(program, command)]
+            wrong += [
+                f"{file}: kantor {command} has no {flag}" for flag in flags if flag not in known(program, command)
+            ]
         print(f"{file}: {sum(map(len, started)) - len(started)} arguments of {len(started)} commands")
     if wrong:
         sys.exit("\n".join(wrong))

@@ -1,6 +1,6 @@
 """Reads a recipe of Apptainer's and checks what it says.
 
-    python tools/deploy/recipe.py FILE
+python tools/deploy/recipe.py FILE
 """
 
 from __future__ import annotations

@@ -65,7 +65,9 @@ def inside(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     return {
-        key: DEFINITIONS + value.rpartition(DEFINITIONS)[2] if key == "$ref" and isinstance(value, str) else inside(value)
+        key: DEFINITIONS + value.rpartition(DEFINITIONS)[2]
+        if key == "$ref" and isinstance(value, str)
+        else inside(value)
         for key, value in node.items()
     }
 

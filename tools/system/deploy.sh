@@ -79,5 +79,13 @@ case $(systemd-analyze verify --man=no "$out/units/misspelt.service" 2>&1) in *s
 	;;
 esac
 
+echo "=== every file is in the documentation"
+for file in $(git ls-files deploy | grep -v _test.yaml | sed 's|^deploy/helm/kantor/.*|deploy/helm/kantor|' | sort -u); do
+	grep -qF "../$file)" docs/*.md || {
+		echo "no page under docs/ links $file" >&2
+		exit 1
+	}
+done
+
 echo "=== Apptainer's recipe"
 "$out/.venv/bin/python" tools/deploy/recipe.py deploy/apptainer/kantor.def

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -438,3 +439,22 @@ def test_a_forked_child_goes_on_with_the_client(client: kantor.Client) -> None:
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60, check=False
     )
     assert out.stdout == "all equal\n", out.stderr
+
+
+def test_a_pickled_client_talks_to_the_same_server() -> None:
+    async def main() -> None:
+        client = kantor.aio.Client(binary=BINARY)
+        with pytest.raises(TypeError, match="has not started"):
+            pickle.dumps(client)
+        async with client:
+            info = await client.info()
+            async with pickle.loads(pickle.dumps(client)) as copy:
+                assert await copy.info() == info
+                assert await pickle.loads(pickle.dumps(copy)).info() == info
+            assert await client.info() == info  # the copy has not ended it
+        known = kantor.aio.Client("unix:/nonexistent", token="secret", timeout=3)
+        copy = pickle.loads(pickle.dumps(known))
+        assert copy._core.peek()._access.given == ("secret", None)
+        assert copy._timeout == 3
+
+    asyncio.run(main())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import pickle
 import re
 import socket
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,10 +16,14 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from google.protobuf import duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 import kantor
+import kantor.aio
 from kantor import _errors, _retry, _transport
+from kantor._retry import retryable
+from kantor._status import from_rpc
 from kantor.v1 import loss_service_pb2
 
 Answer = Callable[[Any, grpc.ServicerContext], bytes]
@@ -139,6 +146,33 @@ def test_an_unavailable_server_is_tried_again(serve: Callable[[Answer], str]) ->
     assert tries == 3
 
 
+async def evaluate_awaited(address: str) -> kantor.Evaluation:
+    async with kantor.aio.Client(address) as client:
+        return await client.evaluate(kantor.GaussianKl(), posterior=kantor.Gaussian(np.zeros((1, 1)), np.zeros((1, 1))))
+
+
+@pytest.mark.parametrize("call", [evaluate, lambda address: asyncio.run(evaluate_awaited(address))], ids=["", "aio"])
+def test_a_server_that_says_when_is_tried_again_then_and_no_sooner(
+    serve: Callable[[Answer], str], call: Callable[[str], kantor.Evaluation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_retry, "_NEVER_SEEN_SECONDS", 60)
+    status = status_pb2.Status(code=code_pb2.RESOURCE_EXHAUSTED, message="full")
+    delay = 0.15  # three times what the first pause is otherwise, at the most
+    status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(nanos=int(delay * 1e9))))
+    asked: list[float] = []
+
+    def answer(request: Any, context: grpc.ServicerContext) -> bytes:
+        asked.append(time.monotonic())
+        if len(asked) < 3:
+            context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
+        return loss_service_pb2.EvaluateResponse(value=7).SerializeToString()
+
+    assert call(serve(answer)).value == 7
+    assert len(asked) == 3
+    assert all(later - earlier >= delay for earlier, later in itertools.pairwise(asked))
+
+
 @pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN])
 @pytest.mark.parametrize("whose", ["the server's", "the connection's"])
 def test_a_failure_is_tried_again_if_it_is_the_connections(
@@ -234,6 +268,20 @@ class Reset(grpc.RpcError):
 
     def details(self) -> str:
         return "Stream removed"
+
+
+class LostByABalancer(Reset):
+    """What a call raises whose server has died behind a balancer."""
+
+    def details(self) -> str:
+        return "Stream removed (RST_STREAM (Received RST_STREAM with error code 8))"
+
+
+def test_a_server_that_a_balancer_has_lost_is_away() -> None:
+    error = from_rpc(LostByABalancer())
+    assert type(error) is kantor.UnavailableError
+    assert retryable(error)
+    assert type(from_rpc(Reset())) is kantor.CancelledError
 
 
 @pytest.mark.parametrize(

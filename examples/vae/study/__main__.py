@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 
 import kantor
-from study import data, r1, r3, r4, report
+from study import data, r1, r2, r3, r4, report
 from study.cells import Profile, World
+from study.files import fingerprint
 from study.part import Part, tables_of
 from study.runner import clock, results_of, run
 from study.store import Store
 
-PARTS: tuple[Part, ...] = (r1.PART, r3.PART, r4.PART)
+PARTS: tuple[Part, ...] = (r1.PART, r2.PART, r3.PART, r4.PART)
 HERE = Path(__file__).resolve().parents[1]
 OUT = HERE.parents[1] / "out" / "study"
 INTERRUPTED = 130  # exit status, as a shell has it for SIGINT
@@ -28,16 +29,17 @@ def main() -> int:
     profile: Profile = "quick" if options.quick else "full" if options.full else "default"
     torch.set_num_threads(1)  # the models are small, and the server wants a core
     folder = data.find(options.data)
+    files = fingerprint(folder)
     store = Store(options.out)
     parts = [part for part in PARTS if part.name in options.only]
     try:
         with kantor.Client() as client:
             build = client.info().build
-            run(parts, profile, World(client, folder), store)
+            run(parts, profile, World(client, folder, files), store)
     except KeyboardInterrupt:
         print("\ninterrupted: what is done is kept, the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
-    print(f"report: {write(options.report or default_report(profile, options.out), profile, folder, store, build)}")
+    print(f"report: {write(options.report or default_report(profile, options.out), profile, files, store, build)}")
     return 0
 
 
@@ -75,11 +77,11 @@ def default_report(profile: Profile, out: Path) -> Path:
     return out / "quick" if profile == "quick" else HERE / "report"
 
 
-def write(folder: Path, profile: Profile, fashion: Path | None, store: Store, build: kantor.Build) -> Path:
+def write(folder: Path, profile: Profile, files: str | None, store: Store, build: kantor.Build) -> Path:
     """Writes the report of all parts that are whole in this profile."""
     done, seconds = [], 0.0
     for part in PARTS:
-        results = results_of(part, profile, fashion is not None, store)
+        results = results_of(part, profile, files, store)
         if results is not None:
             done.append(report.Done(part, part.section(results), tables_of(results)))
             seconds += sum(result.seconds for result in results)
@@ -89,7 +91,9 @@ def write(folder: Path, profile: Profile, fashion: Path | None, store: Store, bu
         f"kantor {build.version}, kernel {build.kernel}; all losses and their gradients are from its server, through "
         "the Python client. A step's time and the server's share of it stand in the rows of every training.",
     ]
-    if fashion is None:
+    if files:
+        notes.append(f"What is called fashion here are the images of a folder whose fingerprint is {files}.")
+    if files is None:
         notes.append("Fashion-MNIST was not there: wherever it would have been used, the digits stand in for it.")
     return report.write(folder, done, notes)
 

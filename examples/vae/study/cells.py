@@ -71,10 +71,12 @@ class World:
     Attributes:
         client: of a live server.
         data: folder with the idx files of Fashion-MNIST, if there is one.
+        files: what tells its files from Debian's, empty for those; None without a folder.
     """
 
     client: kantor.Client
-    data: Path | None
+    data: Path | None = None
+    files: str | None = None
 
 
 def version_of(modules: Sequence[ModuleType]) -> str:

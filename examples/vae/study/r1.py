@@ -15,13 +15,17 @@ WITHIN = 0.02  # of the closed form; where that is 0, nats
 NAMES = {"bures": "W2² of the moments", "energy": "energy distance", "sinkhorn": "Sinkhorn"}
 # Small where the penalty cannot be 0, so that it chooses among the best autoencoders and not against them.
 WEIGHTS = {"bures": 1.0, "energy": 1.0, "sinkhorn": 0.1}
-ITERATIONS = {"bures": 100, "energy": 100, "sinkhorn": 60}
+ITERATIONS = {"vae": 400, "bures": 100, "energy": 100, "sinkhorn": 60}
 
 
 def plan(profile: Profile, _: bool) -> list[Cell]:
     """Trainings from six random starts each, in the quick profile from one."""
     seeds = range(1 if profile == "quick" else 6)
-    vae = [Cell("r1", "vae", {"beta": beta, "seed": seed}) for beta in BETAS for seed in seeds]
+    vae = [
+        Cell("r1", "vae", {"beta": beta, "iterations": ITERATIONS["vae"], "seed": seed})
+        for beta in BETAS
+        for seed in seeds
+    ]
     matching = NAMES if profile != "quick" else ("bures", "energy")
     return vae + [
         Cell(

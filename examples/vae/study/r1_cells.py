@@ -15,7 +15,6 @@ from study.timed import Timed
 AXES = 8
 NOISE = 0.05  # σ² of the decoder
 SCALE = 0.1  # of the first weights
-ITERATIONS = 400
 ACTIVE = 0.01  # variance of a unit's mean above which it is in use (Burda, Grosse, Salakhutdinov 2016)
 
 # Aggregated penalties by name; all compare the codes with N(0, I), the last with as many samples of it.
@@ -103,7 +102,7 @@ def vae(cell: Cell, world: World) -> Measured:
     def loss() -> torch.Tensor:
         return distortion() / (2 * NOISE) + beta * criterion({"posterior": posterior()})
 
-    calls = descend([encoder, decoder, log_variance], loss, ITERATIONS)
+    calls = descend([encoder, decoder, log_variance], loss, int(cell.params["iterations"]))
     shares = criterion.shares()
     with torch.no_grad():
         given = posterior()

@@ -57,7 +57,7 @@ def scales(tables: Tables) -> Picture:
         used = [row for row in tables["r3_match"] if all(row[k] == v for k, v in fixed.items())]
         at = sorted({int(row[free]) for row in where(rows, **fixed)})
         theory = [np.mean([float(r["c"]) / float(r["D"]) for r in where(used, **{free: k})]) for k in at]
-        ax.plot(at, theory, "--", color=style.BLACK, linewidth=1, label="theory: c/D and 1")
+        ax.plot(at, theory, "--", color=style.BLACK, linewidth=1, zorder=5, label="theory: c/D and 1")
         ax.axhline(1, linestyle="--", color=style.BLACK, linewidth=1)
         ax.set_xscale("log", base=2)
         ax.set_xticks(at, [str(k) for k in at])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from study.cells import Cell, Profile, Result, World, version_of
+from study.files import told_apart
 from study.part import Part
 from study.store import Store
 
@@ -52,7 +53,7 @@ def run(parts: Sequence[Part], profile: Profile, world: World, store: Store) -> 
     print("budgets: " + ", ".join(f"{part.name} {clock(part.budget[profile])}" for part in parts), flush=True)
     for part in parts:
         version = version_of(part.code)
-        cells = part.plan(profile, world.data is not None)
+        cells = told_apart(part.plan(profile, world.files is not None), world.files)
         missing = [cell for cell in cells if store.get(cell, version) is None]
         progress = Progress(part.name, len(cells), part.budget[profile], done=len(cells) - len(missing))
         for cell in missing:
@@ -70,9 +71,9 @@ def compute(part: Part, cell: Cell, world: World, store: Store, version: str) ->
     store.put(cell, version, measured, time.monotonic() - start)
 
 
-def results_of(part: Part, profile: Profile, fashion: bool, store: Store) -> list[Result] | None:
-    """Returns the results of a part's cells, None if one is missing."""
+def results_of(part: Part, profile: Profile, files: str | None, store: Store) -> list[Result] | None:
+    """Returns the results of a part's cells, None if one is missing; files as in World."""
     version = version_of(part.code)
-    found = [store.get(cell, version) for cell in part.plan(profile, fashion)]
+    found = [store.get(cell, version) for cell in told_apart(part.plan(profile, files is not None), files)]
     whole = [result for result in found if result is not None]
     return whole if len(whole) == len(found) else None

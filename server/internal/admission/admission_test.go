@@ -39,7 +39,7 @@ type world struct {
 	ended   map[string]error
 }
 
-var notYet = errors.New("it has not ended yet")
+var errNotYet = errors.New("it has not ended yet")
 
 func newWorld(t *testing.T, l Limits) *world {
 	return &world{Controller: New(l), t: t, learns: true, ended: map[string]error{}}
@@ -64,14 +64,14 @@ func (w *world) run(ctx context.Context, name string, r Request, takes time.Dura
 	synctest.Wait()
 }
 
-// end is what a request has ended with so far, or notYet.
+// end is what a request has ended with so far, or errNotYet.
 func (w *world) end(name string) error {
 	w.results.Lock()
 	defer w.results.Unlock()
 	if err, ended := w.ended[name]; ended {
 		return err
 	}
-	return notYet
+	return errNotYet
 }
 
 // turns are the names of those that have had their turn so far.
@@ -288,7 +288,7 @@ func TestNobodyWaitsForEver(t *testing.T) {
 		w.run(t.Context(), "waits", of("b", largePairs), 0)
 		time.Sleep(limits.Wait - time.Millisecond)
 		synctest.Wait()
-		if err := w.end("waits"); err != notYet {
+		if err := w.end("waits"); err != errNotYet {
 			t.Fatalf("before the longest wait: %v", err)
 		}
 		time.Sleep(time.Millisecond)

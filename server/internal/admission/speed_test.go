@@ -149,7 +149,7 @@ func TestDeadlines(t *testing.T) {
 		w.refused("behind", TooLate) // that which waits takes 2 s at least, and so does it
 		time.Sleep(4 * time.Second)
 		synctest.Wait()
-		if err := w.end("waits"); err != notYet {
+		if err := w.end("waits"); err != errNotYet {
 			t.Errorf("before its deadline: %v", err)
 		}
 		time.Sleep(time.Minute)

@@ -39,6 +39,8 @@ _CLASSES: dict[str, type[CallError]] = {
 
 # What gRPC says of a message above the limit.
 _LARGER = re.compile(r"larger than max \((\d+) vs\. (\d+)\)")
+# What it says of a stream that the other side ended without a status.
+_RESET = "RST_STREAM"
 _RAISE = "`kantor serve --max-message-size SIZE` raises the limit"
 
 
@@ -49,6 +51,8 @@ def from_rpc(error: Any) -> KantorError:
     if "grpc-status-details-bin" in trailers:
         return from_status(status_pb2.Status.FromString(trailers["grpc-status-details-bin"]), retry_after)
     code: grpc.StatusCode = error.code()
+    if code is grpc.StatusCode.CANCELLED and _RESET in (error.details() or ""):  # a balancer's that has lost the server
+        return UnavailableError("UNAVAILABLE", error.details(), retry_after)
     failure = _exception(code.name, error.details() or "", retry_after)
     if isinstance(failure, InternalError):  # of a kantor it has details
         failure.broken = True

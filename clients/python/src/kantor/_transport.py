@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from kantor._errors import CallError, CancelledError, ClosedError, DeadlineError, KantorError, TooLargeError
+from kantor._errors import CallError, ClosedError, DeadlineError, KantorError, TooLargeError
 from kantor._fork import ForkedError, gate
 from kantor._retry import Deadline
 from kantor._security import Access
@@ -202,11 +202,11 @@ def _call(method: Any, request: Any, timeout: float | None, metadata: Any) -> An
 
 
 def _failure(error: grpc.RpcError, start: float, timeout: float | None) -> KantorError:
-    failure, spent = from_rpc(error), time.monotonic() - start
+    spent = time.monotonic() - start
     # The server has the deadline too. Where its clock comes first it resets the call, which reads so here.
-    if isinstance(failure, CancelledError) and timeout is not None and spent > timeout - _CLOCKS:
+    if error.code() is grpc.StatusCode.CANCELLED and timeout is not None and spent > timeout - _CLOCKS:
         return DeadlineError("DEADLINE_EXCEEDED", f"no result within {timeout:g} s")
-    return failure
+    return from_rpc(error)
 
 
 class Underway:

@@ -27,6 +27,7 @@ class Client:
 
     It is used in an `async with`, or closed by aclose(). Without an address the server starts with the first call, or
     where the `async with` begins. Tasks may share a client, and so may event loops, one after the other or in threads.
+    It can be pickled once it has a server's address: the copy talks to the same server and never ends it.
 
     Args:
         address: of a running server: `host:port` or `unix:/path`. None: that in $KANTOR_ADDRESS; without it the client
@@ -167,3 +168,10 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def __reduce__(self) -> tuple[functools.partial[Client], tuple[str]]:
+        core = self._core.peek()
+        if core is None:
+            raise TypeError("cannot pickle a kantor.aio.Client whose server has not started: it has no address yet")
+        token, tls = core._access.given
+        return functools.partial(Client, timeout=self._timeout, token=token, tls=tls), (core.address,)

@@ -8,7 +8,7 @@ from typing import Any
 from kantor import _client, _codec
 from kantor._errors import InvalidArgumentError
 from kantor._inputs import Input
-from kantor._objective import Terms, terms_of
+from kantor._objective import Term, Terms, terms_of
 from kantor._stream import Stream
 from kantor._terms import ConeCritic
 from kantor.jax import _call
@@ -49,7 +49,7 @@ class Loss:
     """
 
     def __init__(self, terms: Terms, client: _client.Client | None = None) -> None:
-        self.terms = terms_of(terms)
+        self.terms: tuple[Term, ...] = terms_of(terms)
         for i, term in enumerate(self.terms):
             if isinstance(term, ConeCritic) and term.state is None:
                 reason = "is None, want the name of an input: a function of jax cannot keep what a critic has learnt"

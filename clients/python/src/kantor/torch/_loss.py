@@ -10,7 +10,7 @@ import torch
 from kantor import _client, _codec
 from kantor._errors import InvalidArgumentError
 from kantor._inputs import Input
-from kantor._objective import Terms, terms_of
+from kantor._objective import Term, Terms, terms_of
 from kantor._results import Evaluation
 from kantor._stream import Stream
 from kantor.schedules import Schedule
@@ -76,7 +76,7 @@ class Loss(torch.nn.Module):
         gather: bool | Iterable[str] = False,
     ) -> None:
         super().__init__()
-        self.terms = terms_of(terms)
+        self.terms: tuple[Term, ...] = terms_of(terms)
         self.report = None
         self.step = 0
         self.seed = _codec.seed(seed)
