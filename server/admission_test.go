@@ -272,4 +272,5 @@ func TestTheObserverIsToldOfPanics(t *testing.T) {
 	if r.panics != 1 || len(r.finished) != 1 || !errors.Is(r.finished[0].Err, errInternal) {
 		t.Errorf("%d panics, finished %+v", r.panics, r.finished)
 	}
+	waitUntil(t, func() bool { return s.Load() == Load{} }, "nothing is counted any more")
 }

@@ -118,9 +118,12 @@ func TestGivingUpStopsEveryFamily(t *testing.T) {
 func giveUp(t *testing.T, req *kantorv1.EvaluateRequest, way string, unary bool) {
 	w := &watched{late: make(chan int64, 1), gaveUp: make(chan struct{})}
 	s := start(t, Config{DrainGrace: time.Millisecond}, func(s *Server) { s.evaluator.solve = w.solve })
+	if _, err := kantorv1.NewInfoServiceClient(s.conn).GetServerInfo(testContext(t), &kantorv1.GetServerInfoRequest{}); err != nil {
+		t.Fatal(err) // the connection takes its time too
+	}
 	ctx, cancel := context.WithCancel(testContext(t))
 	if way == "deadline" {
-		ctx, cancel = context.WithTimeout(testContext(t), 200*time.Millisecond)
+		ctx, cancel = context.WithTimeout(testContext(t), 300*time.Millisecond)
 	}
 	defer cancel()
 	ended := make(chan error, 1)

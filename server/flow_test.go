@@ -33,7 +33,7 @@ func TestGivingUpInTheQueue(t *testing.T) {
 			},
 		} {
 			t.Run(way+"/"+name, func(t *testing.T) {
-				s, g, _ := busy(t, Config{Queue: 2})
+				s, g, calls := busy(t, Config{Queue: 2})
 				other := &started{Server: s.Server, conn: dialAddress(t, s.conn.Target())}
 				other.losses = kantorv1.NewLossServiceClient(other.conn)
 				defer func() { _ = other.conn.Close() }()
@@ -62,6 +62,7 @@ func TestGivingUpInTheQueue(t *testing.T) {
 				}
 				waitUntil(t, func() bool { return s.Load() == before }, "it has left the queue")
 				close(g.pass)
+				calls.Wait()
 				waitUntil(t, func() bool { return s.Load() == Load{} }, "nothing is counted any more")
 			})
 		}
