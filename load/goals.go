@@ -73,8 +73,8 @@ func (r *GoalReport) Table(to io.Writer) error {
 	return w.Flush()
 }
 
-// Goals measures what a server is held to, each part for config.Duration: how much of its processor time is computing, what a small request suffers beside a large
-// one, and how fast it refuses what is too much. Of config it takes where the server and its admin listener are, the deadline and the seed.
+// Goals measures what a server is held to, each part for config.Duration: how much of its processor time is computing, what a small request suffers beside a
+// large one, and how fast it refuses what is too much. Of config it takes where the server and its admin listener are, the deadline and the seed.
 func Goals(ctx context.Context, config Config, admin string) (*GoalReport, error) {
 	if admin == "" {
 		return nil, bad("admin", "is missing, want HOST:PORT or unix:PATH of the server's admin listener: the goals are about where its processor time goes")
@@ -168,8 +168,8 @@ func besideLarge(ctx context.Context, config Config) (Goal, error) {
 	}, nil
 }
 
-// refusals measures how long a server takes to refuse what is too much for it: a multiple of the rate that it had answers at, and more where nothing is refused,
-// since the machine may have had other things to do before.
+// refusals measures how long a server takes to refuse what is too much for it: a multiple of the rate that it had answers at, and more where nothing is
+// refused, since the machine may have had other things to do before.
 func refusals(ctx context.Context, config Config, rate float64) (Goal, error) {
 	config.Mix, config.Trainers, config.Rate = []Share{{trainerSize, 1}}, goalTrainers, rate
 	goal := Goal{Name: "p99 of a refusal, ms", Want: mostRefusalMillis}

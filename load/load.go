@@ -1,7 +1,8 @@
 // Package load puts a load of evaluations on servers and measures what they make of it.
 //
 // With a rate the loop is open: requests start when they are due, whether or not earlier ones were answered, and a latency counts from the moment that its
-// request was due, so that a server that stalls cannot hide it. Without one the loop is closed: every trainer sends its next request when the last was answered.
+// request was due, so that a server that stalls cannot hide it. Without one the loop is closed: every trainer sends its next request when the last was
+// answered.
 package load
 
 import (
@@ -53,6 +54,7 @@ type Config struct {
 	// Progress is called each second. Nil: not.
 	Progress func(Progress)
 
+	most    int64  // requests to start, in tests; 0: whatever the duration allows
 	started func() // called when the servers have answered and requests begin; nil: not
 }
 
@@ -102,6 +104,7 @@ type runner struct {
 	start    time.Time
 	calls    sync.WaitGroup
 	turn     atomic.Uint64 // of the trainer whose turn it is in an open loop
+	begun    atomic.Int64  // requests
 }
 
 // Run puts the load on and returns what was measured, also when the context ends before the duration. The error is a *[losses.InputError], or that of a server
@@ -150,15 +153,23 @@ func (r *runner) openLoop(ctx context.Context) {
 	due := r.start
 	for {
 		due = due.Add(time.Duration(random.ExpFloat64() / r.config.Rate * float64(time.Second)))
-		if due.After(end) || !sleepUntil(ctx, due) {
+		if due.After(end) || !sleepUntil(ctx, due) || !r.begin() {
 			return
 		}
-		r.meter.intend()
 		work, number := r.pick(random)
 		one := r.next(work)
 		own := due // which the loop goes on with
 		r.calls.Go(func() { r.call(ctx, one, work, number, own, time.Time{}) })
 	}
+}
+
+// begin counts a request that is about to start, and reports whether it may.
+func (r *runner) begin() bool {
+	if r.config.most > 0 && r.begun.Add(1) > r.config.most {
+		return false
+	}
+	r.meter.intend()
+	return true
 }
 
 // next is the trainer whose turn it is, of those that compute the loss.
@@ -176,8 +187,7 @@ func (r *runner) closedLoop(ctx context.Context) {
 	for i, one := range r.trainers {
 		r.calls.Go(func() {
 			random := rand.New(rand.NewPCG(r.config.Seed, uint64(i)+2))
-			for time.Now().Before(end) && ctx.Err() == nil {
-				r.meter.intend()
+			for time.Now().Before(end) && ctx.Err() == nil && r.begin() {
 				work, number := r.pick(random)
 				if r.config.Stream {
 					work = r.ofLoss(work, one.loss)

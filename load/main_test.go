@@ -40,11 +40,11 @@ func serve(t *testing.T, config server.Config) string {
 	return listener.Addr().String()
 }
 
-// few is a short closed loop on an address.
+// few is a closed loop of a few requests on an address.
 func few(address string) Config {
 	return Config{
 		Target: Target{Addresses: []string{address}}, Mix: []Share{{Size{8, 2}, 3}, {Size{16, 3}, 1}}, Losses: []string{"sinkhorn"}, Trainers: 2,
-		Duration: 200 * time.Millisecond, Deadline: patience, Verify: 1,
+		Duration: patience, Deadline: patience, Verify: 1, most: 80,
 	}
 }
 
