@@ -65,7 +65,8 @@ async def until(true: Callable[[], object]) -> None:
 
 def ended(client: kantor.aio.Client, method: str, code: str) -> Callable[[], bool]:
     """Whether the server has ended a call of a method with a code; it says so when it has stopped to compute."""
-    return lambda: any(e.get("grpc.method") == method and e.get("grpc.code") == code for e in log_of(client))
+    path = f"/{method}"
+    return lambda: any(e.get("method", "").endswith(path) and e.get("code") == code for e in log_of(client))
 
 
 def in_flight(stream: kantor.aio.Stream) -> int:

@@ -119,9 +119,9 @@ def test_ranks_of_slurm_share_one_server_to_the_end_of_the_last(launched: Job) -
     starter.kill()
     rest = [rank for rank in ranks if rank is not starter]
     assert [rank.ask("value") for rank in rest] == ["2.0"] * 2
-    assert '"grpc.method":"Evaluate"' in rest[0].ask("log")
+    assert '"method":"kantor.v1.LossService/Evaluate"' in rest[0].ask("log")
     assert rest[0].ask("close") == "closed"
-    assert '"grpc.method":"Evaluate"' in rest[0].ask("log")
+    assert '"method":"kantor.v1.LossService/Evaluate"' in rest[0].ask("log")
     assert rest[1].ask("value") == "2.0"
     assert rest[1].server == pid
 

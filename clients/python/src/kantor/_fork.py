@@ -4,7 +4,8 @@ A thread that is inside gRPC at that moment leaves its locks behind, which nobod
 aborted with the first call that it makes itself.
 
 Certain is this: at the fork no thread of Python's is inside a call of this client, no call of its is under way, and the
-child makes a channel of its own. Not certain is what gRPC's own threads do at that moment. They have locks too, each
+child makes a channel of its own; unless a call that was ended has not returned five seconds later.
+Not certain is what gRPC's own threads do at that moment. They have locks too, each
 for moments, while they clean up after a call, and can be neither stopped nor asked whether they are done: gRPC's own
 support for forks has to be chosen in the environment before gRPC is imported. So after calls that a fork has ended they
 are given a pause, and after others none. A child that must not hang for certain is one that is spawned, which inherits
