@@ -50,7 +50,9 @@ var stopsWithin10ms = bound{10, "ms of work"}
 const (
 	allAnswered = "all 30 answered"
 	drainGrace  = 500 * time.Millisecond
-	manyBatches = 200 // of 32 KiB, more than the windows of HTTP/2 take
+	// endOfProcess is what the kernel may take to take back the memory of a process that computed, in ms: 8 were measured.
+	endOfProcess = 15
+	manyBatches  = 200 // of 32 KiB, more than the windows of HTTP/2 take
 )
 
 // both is the same outcome for both calls.
@@ -187,7 +189,7 @@ var faults = []fault{
 		name: "kill -9",
 		done: "instead of the answer; while it computes. It is started again",
 		want: both(allAnswered, "Unavailable"),
-		most: stopsWithin10ms,
+		most: bound{10 + endOfProcess, "ms of work, the end of the process included"},
 		arm:  killInsteadOfAnswer,
 		probe: func(s *stage) (measured, error) {
 			return s.whileComputing(context.Background(), func(client) error { s.server.signal(syscall.SIGKILL); return nil })
@@ -197,7 +199,7 @@ var faults = []fault{
 		name: "SIGTERM",
 		done: "while a step is on its way; while it computes what takes longer than the grace of 500 ms. It is started again",
 		want: both(allAnswered, "Unavailable STOPPING"),
-		most: bound{milliseconds(drainGrace) + 10, "ms of work, the grace included"},
+		most: bound{milliseconds(drainGrace) + 10 + endOfProcess, "ms of work, the grace and the end of the process included"},
 		args: []string{"--drain-grace", drainGrace.String()},
 		arm:  terminateWithTheStep,
 		probe: func(s *stage) (measured, error) {
