@@ -103,7 +103,8 @@ func template(t *testing.T, name string) *x509.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	from, until := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	return &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: from, NotAfter: until}
 }
 
 func newKey(t *testing.T) *ecdsa.PrivateKey {

@@ -77,7 +77,8 @@ func TestClientsNeedACertificateOfTheAuthority(t *testing.T) {
 		t.Errorf("the caller is %q, want what its certificate names", name)
 	}
 	for what, shows := range map[string][]tls.Certificate{"none": nil, "another authority's": {other.pair("trainer-1")}} {
-		if _, err := dialTLS(t, s, &tls.Config{RootCAs: ca.pool(), Certificates: shows}).Evaluate(testContext(t), klRequest(1)); status.Code(err) != codes.Unavailable {
+		_, err := dialTLS(t, s, &tls.Config{RootCAs: ca.pool(), Certificates: shows}).Evaluate(testContext(t), klRequest(1))
+		if status.Code(err) != codes.Unavailable {
 			t.Errorf("%s: got %v, want Unavailable", what, err)
 		}
 	}

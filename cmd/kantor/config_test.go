@@ -113,7 +113,9 @@ func TestConfigIsCheckedAndExitsWith2(t *testing.T) {
 			t.Errorf("%v: got %d, %q, want 2 and %q", args, code, stderr, want)
 		}
 	}
-	for _, args := range [][]string{nil, {"--tokens", tokensFile(t)}, {"--listen", "0.0.0.0:1", "--insecure"}, {"--admin", "unix:/a"}, {"--config", "../../deploy/kantor.yaml"}} {
+	for _, args := range [][]string{
+		nil, {"--tokens", tokensFile(t)}, {"--listen", "0.0.0.0:1", "--insecure"}, {"--admin", "unix:/a"}, {"--config", "../../deploy/kantor.yaml"},
+	} {
 		if code, stdout, stderr := kantor(t, append([]string{"serve", "--check-config"}, args...)...); code != 0 || stdout != "a server can start like this\n" {
 			t.Errorf("%v: got %d, %q, %q", args, code, stdout, stderr)
 		}
@@ -278,7 +280,8 @@ func FuzzParseConfig(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, text := range []string{"", "#", string(example), "threads: 1", "a: [b, 'c,d']", "a: {b: c}", "- a", "a: &x b\nc: *x", "? [a]\n: b", "a: |\n  b\n  c\n", "---\n...\n",
+	for _, text := range []string{"", "#", string(example), "threads: 1", "a: [b, 'c,d']", "a: {b: c}", "- a", "a: &x b\nc: *x", "? [a]\n: b", "a: |\n  b\n  c\n",
+		"---\n...\n",
 		"<<: {a: b}", "a: !!binary x", "\xff\xfe", "a:\n\tb", strings.Repeat("[", 1000), "&a [*a]"} {
 		f.Add([]byte(text))
 	}
