@@ -21,6 +21,8 @@ type fault struct {
 	done string // what is done
 	want map[string]outcome
 	most bound
+	// mostUnary is that of unary calls, where it is another; nil: it is not.
+	mostUnary *bound
 
 	args, env []string                     // of the server
 	tls       bool                         // it encrypts
@@ -42,6 +44,14 @@ type outcome struct {
 type bound struct {
 	amount float64
 	unit   string
+}
+
+// bound is what the server does at most after the fault, in a call.
+func (f fault) bound(call string) bound {
+	if call == unary && f.mostUnary != nil {
+		return *f.mostUnary
+	}
+	return f.most
 }
 
 // stopsWithin10ms is the bound where nobody waits for the answer any longer.
@@ -106,10 +116,13 @@ var faults = []fault{
 		},
 	},
 	{
-		name:  "slow reader",
-		done:  "answers are read with 64 KiB/s; not at all",
-		want:  both(allAnswered, "OK"),
-		most:  bound{32, "of 200 batches"},
+		name: "slow reader",
+		done: "answers are read with 64 KiB/s; not at all",
+		want: both(allAnswered, "OK"),
+		most: bound{32, "of 200 batches computed"},
+
+		mostUnary: &bound{1, "answer computed"},
+
 		arm:   func(s *stage) { s.slow(faultproxy.ToClient) },
 		probe: probeSlowReader,
 	},
@@ -179,7 +192,7 @@ var faults = []fault{
 		name:  "memory pressure",
 		done:  "the step needs three fifths of the memory, of which another caller's has as much for a second and a half; the queue waits for 200 ms",
 		want:  both(allAnswered, "ResourceExhausted QUEUE_WAIT"),
-		most:  bound{1, "of the memory for requests in use"},
+		most:  bound{1, "× the memory for requests"},
 		args:  []string{"--memory", "256MiB", "--queue-wait", "200ms"},
 		plan:  func(p *plan) { p.Large = true },
 		arm:   func(s *stage) { s.fail(s.crowd(1500 * time.Millisecond)) },

@@ -49,8 +49,8 @@ func render() string {
 	fmt.Fprintf(&page, introduction, steps, faultAt+1)
 	for _, f := range faults {
 		for _, call := range []string{unary, stream} {
-			want := f.want[call]
-			fmt.Fprintf(&page, "| %s | %s | %s | %g %s | `%s` |\n", f.name, call, want.steps, f.most.amount, f.most.unit, want.saw)
+			want, most := f.want[call], f.bound(call)
+			fmt.Fprintf(&page, "| %s | %s | %s | %g %s | `%s` |\n", f.name, call, want.steps, most.amount, most.unit, want.saw)
 		}
 		fmt.Fprintf(&how, "- **%s**: %s.\n", f.name, f.done)
 	}
