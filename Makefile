@@ -10,7 +10,7 @@ CLIENT := clients/python
 VAE := examples/vae
 
 .DEFAULT_GOAL := help
-.PHONY: help build wheels example study study-full test test-pythons test-system image goals soak lint bench bench-full bench-report generate checkgenerate baseline lock clean needs needs-test
+.PHONY: help build wheels example study study-full test test-pythons test-system image goals soak lint bench bench-full bench-report faults fuzz generate checkgenerate baseline lock clean needs needs-test
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,12 @@ bench-full: build bench/.venv/base.stamp ## The same with the long rows: hours
 
 bench-report: build bench/.venv/base.stamp ## Write docs/performance.md again from docs/performance.json, without measuring
 	@bench/.venv/bin/python -m bench --render
+
+faults: needs-test .venv/dev.stamp ## Break the server, its clients and the wire between them, into docs/reliability.md; about ten minutes
+	@go test ./faults -count=1 -timeout 40m -run 'TestMatrix|TestTableIsWhole' -v -full -write
+
+fuzz: needs ## Run every fuzz target for 30 s
+	@tools/fuzz.sh 30s
 
 generate: needs .venv/protoc.stamp ## Generate gen/, the Python messages and what `kantor eval --list` reads from proto/, and the assembly from its generator
 	$(BUF) generate

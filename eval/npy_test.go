@@ -2,6 +2,7 @@ package eval
 
 import (
 	"encoding/binary"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -83,14 +84,27 @@ func TestNpyRoundTrip(t *testing.T) {
 	}
 }
 
-// FuzzSplitHeader wants of any bytes a header or an error.
+// FuzzSplitHeader wants of any bytes a header or an error, and no more memory than a multiple of them; and a tensor that is turned has as many bytes as before.
 func FuzzSplitHeader(f *testing.F) {
+	f.Add(numpyFile("{'descr': '<f8', 'fortran_order': True, 'shape': (1000000000, 1000000000), }", make([]byte, 16)))
+	f.Add([]byte("\x93NUMPY\x03\x00\xff\xff\xff\x7f{"))
 	f.Add(numpyFile("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }", make([]byte, 24)))
 	f.Add(numpyFile("{'descr': ', 'fortran_order': 'shape': }", nil))
 	f.Add([]byte("\x93NUMPY\x02\x00\xff\xff\xff\xff{"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if _, data, err := splitHeader(raw); err == nil && len(data) > len(raw) {
-			t.Errorf("%d bytes have %d of data", len(raw), len(data))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		header, data, err := splitHeader(raw)
+		turned := len(data)
+		if err == nil && len(header.Descr.Shape) <= maxRank {
+			turned = len(rowMajor(data, header.Descr.Shape, 4))
+		}
+		runtime.ReadMemStats(&after)
+		if used, limit := after.TotalAlloc-before.TotalAlloc, uint64(1<<20+100*len(raw)); used > limit {
+			t.Errorf("%d bytes took %d, want at most %d", len(raw), used, limit)
+		}
+		if len(data) > len(raw) || turned != len(data) {
+			t.Errorf("%d bytes have %d of data, %d turned", len(raw), len(data), turned)
 		}
 	})
 }

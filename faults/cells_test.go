@@ -21,8 +21,13 @@ type fault struct {
 	done string // what is done
 	want map[string]outcome
 	most bound
+	// mostUnary is that of unary calls, where it is another; nil: it is not.
+	mostUnary *bound
 
 	args, env []string                     // of the server
+	tls       bool                         // it encrypts
+	tokens    bool                         // it wants tokens
+	clock     string                       // which way its wall clock can be set: forward or back; empty: it is the machine's
 	plan      func(*plan)                  // what the trainer does beside the usual
 	arm       func(*stage)                 // before the trainer makes the step
 	strike    func(*stage, *trainer) error // once it does
@@ -41,13 +46,23 @@ type bound struct {
 	unit   string
 }
 
+// bound is what the server does at most after the fault, in a call.
+func (f fault) bound(call string) bound {
+	if call == unary && f.mostUnary != nil {
+		return *f.mostUnary
+	}
+	return f.most
+}
+
 // stopsWithin10ms is the bound where nobody waits for the answer any longer.
 var stopsWithin10ms = bound{10, "ms of work"}
 
 const (
 	allAnswered = "all 30 answered"
 	drainGrace  = 500 * time.Millisecond
-	manyBatches = 200 // of 32 KiB, more than the windows of HTTP/2 take
+	// endOfProcess is what the kernel may take to take back the memory of a process that computed, in ms: 8 were measured.
+	endOfProcess = 15
+	manyBatches  = 200 // of 32 KiB, more than the windows of HTTP/2 take
 )
 
 // both is the same outcome for both calls.
@@ -77,7 +92,7 @@ var faults = []fault{
 		want:  both("29 answered, 1 `DeadlineError DEADLINE_EXCEEDED`", "DeadlineExceeded"),
 		most:  stopsWithin10ms,
 		plan:  func(p *plan) { p.Heavy, p.HeavyTimeout = true, 0.5 },
-		probe: probeDeadline,
+		probe: func(s *stage) (measured, error) { return s.untilDeadline(func() error { return nil }) },
 	},
 	{
 		name: "disconnect",
@@ -101,10 +116,13 @@ var faults = []fault{
 		},
 	},
 	{
-		name:  "slow reader",
-		done:  "answers are read with 64 KiB/s; not at all",
-		want:  both(allAnswered, "OK"),
-		most:  bound{32, "of 200 batches"},
+		name: "slow reader",
+		done: "answers are read with 64 KiB/s; not at all",
+		want: both(allAnswered, "OK"),
+		most: bound{32, "of 200 batches computed"},
+
+		mostUnary: &bound{1, "answer computed"},
+
 		arm:   func(s *stage) { s.slow(faultproxy.ToClient) },
 		probe: probeSlowReader,
 	},
@@ -133,10 +151,48 @@ var faults = []fault{
 		},
 	},
 	{
+		name: "corrupt frame, TLS",
+		done: "a bit of an encrypted record with an answer is flipped; of one with another request, while it computes",
+		want: both(allAnswered, "Unavailable"),
+		most: stopsWithin10ms,
+		tls:  true,
+		arm:  func(s *stage) { s.next(faultproxy.ToClient, flippedRecord) },
+		probe: func(s *stage) (measured, error) {
+			return s.whileComputing(context.Background(), func(c client) error {
+				s.next(faultproxy.ToServer, flippedRecord)
+				if _, err := c.evaluate(context.Background(), s.call, usual(1)); err == nil {
+					return errors.New("a request with a corrupt record was answered")
+				}
+				return nil
+			})
+		},
+	},
+	{
+		name:  "certificate rotation",
+		done:  "another pair is put in place, then all connections are reset; connections that stand, and new ones",
+		want:  both(allAnswered, "OK"),
+		most:  bound{0, "calls lost"},
+		tls:   true,
+		arm:   func(s *stage) { s.fail(s.secured.rotateCertificate(s.server.address)); s.proxy.EndAll(faultproxy.Cut) },
+		probe: probeCertificate,
+	},
+	{
+		name: "token rotation",
+		done: "the trainer's token is replaced in its file, then the old one is taken out of the server's; a caller that keeps the old one",
+		want: map[string]outcome{
+			unary:  {allAnswered, "Unauthenticated TOKEN_UNKNOWN"},
+			stream: {allAnswered, "Unauthenticated TOKEN_REVOKED"},
+		},
+		most:   stopsWithin10ms,
+		tokens: true,
+		arm:    func(s *stage) { s.fail(s.secured.rotateToken(s.server.address)) },
+		probe:  probeToken,
+	},
+	{
 		name:  "memory pressure",
 		done:  "the step needs three fifths of the memory, of which another caller's has as much for a second and a half; the queue waits for 200 ms",
 		want:  both(allAnswered, "ResourceExhausted QUEUE_WAIT"),
-		most:  bound{1, "of the memory for requests in use"},
+		most:  bound{1, "× the memory for requests"},
 		args:  []string{"--memory", "256MiB", "--queue-wait", "200ms"},
 		plan:  func(p *plan) { p.Large = true },
 		arm:   func(s *stage) { s.fail(s.crowd(1500 * time.Millisecond)) },
@@ -146,7 +202,7 @@ var faults = []fault{
 		name: "kill -9",
 		done: "instead of the answer; while it computes. It is started again",
 		want: both(allAnswered, "Unavailable"),
-		most: stopsWithin10ms,
+		most: bound{10 + endOfProcess, "ms of work, the end of the process included"},
 		arm:  killInsteadOfAnswer,
 		probe: func(s *stage) (measured, error) {
 			return s.whileComputing(context.Background(), func(client) error { s.server.signal(syscall.SIGKILL); return nil })
@@ -156,7 +212,7 @@ var faults = []fault{
 		name: "SIGTERM",
 		done: "while a step is on its way; while it computes what takes longer than the grace of 500 ms. It is started again",
 		want: both(allAnswered, "Unavailable STOPPING"),
-		most: bound{milliseconds(drainGrace) + 10, "ms of work, the grace included"},
+		most: bound{milliseconds(drainGrace) + 10 + endOfProcess, "ms of work, the grace and the end of the process included"},
 		args: []string{"--drain-grace", drainGrace.String()},
 		arm:  terminateWithTheStep,
 		probe: func(s *stage) (measured, error) {
@@ -171,6 +227,8 @@ var faults = []fault{
 		env:   []string{fmt.Sprintf("KANTOR_FAULT_PANIC=%d", faultAt+1)},
 		probe: probePanic,
 	},
+	steppedClock("forward"),
+	steppedClock("back"),
 }
 
 // ended is a fault that ends the connection.
@@ -189,9 +247,12 @@ func (s *stage) ending(end faultproxy.End) func(client) error {
 // flippedLength makes a frame longer than any may be: bit 7 of the first byte is 2^23 of the payload's length.
 func flippedLength() faultproxy.Fault { return faultproxy.Fault{Flip: []int{7}} }
 
+// flippedRecord damages what TLS authenticates, behind the header of the first record.
+func flippedRecord() faultproxy.Fault { return faultproxy.Fault{Flip: []int{8 * 20}} }
+
 // crowd has another caller compute what takes most of the memory, for a while.
 func (s *stage) crowd(while time.Duration) error {
-	c, err := dial(s.server.address)
+	c, err := s.dial(s.server.address)
 	if err != nil {
 		return err
 	}
@@ -230,146 +291,4 @@ func terminateWithTheStep(s *stage) {
 		go func() { s.fail(s.server.restart()) }()
 		return faultproxy.Fault{}
 	})
-}
-
-func probeDeadline(s *stage) (measured, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	c, err := dial(s.proxy.Address())
-	if err != nil {
-		return measured{}, err
-	}
-	defer c.conn.Close()
-	req, before := heavy(), s.server.work()
-	ended := make(chan error, 1)
-	go func() {
-		_, err := c.evaluate(ctx, s.call, req)
-		ended <- err
-	}()
-	if err := s.server.untilBusy(before); err != nil {
-		return measured{}, err
-	}
-	<-ctx.Done()
-	at := s.server.work()
-	done, err := s.server.untilIdle(patience)
-	return measured{said(<-ended), milliseconds(done - at)}, err
-}
-
-// probeSlowReader reads nothing until the server rests, and has it tell how many of many batches it has computed by then; then reads all. A unary call has one answer.
-func probeSlowReader(s *stage) (measured, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	c, err := dial(s.proxy.Address())
-	if err != nil {
-		return measured{}, err
-	}
-	defer c.conn.Close()
-	if s.call == unary {
-		s.slow(faultproxy.ToClient)
-		_, err := c.evaluate(ctx, unary, usual(1))
-		return measured{said(err), 1}, errors.Join(err, s.bystander(ctx))
-	}
-	req := usual(1)
-	wire, err := c.open(ctx, req.GetObjective())
-	if err != nil {
-		return measured{}, err
-	}
-	sent := make(chan struct{})
-	go func() {
-		defer close(sent)
-		for id := range uint64(manyBatches) {
-			_ = wire.Send(batch(id+1, req))
-		}
-	}()
-	if _, err := s.server.untilRest(patience); err != nil {
-		return measured{}, err
-	}
-	resting, err := s.server.metrics()
-	if err != nil {
-		return measured{}, err
-	}
-	if err := s.bystander(ctx); err != nil {
-		return measured{}, err
-	}
-	for range manyBatches {
-		if _, err := result(wire); err != nil {
-			return measured{}, err
-		}
-	}
-	<-sent
-	return measured{said(nil), resting["kantor_evaluations_total"]}, nil
-}
-
-// probeSlowWriter trickles a request, and measures what the server does until it is whole.
-func probeSlowWriter(s *stage) (measured, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	c, err := dial(s.proxy.Address())
-	if err != nil {
-		return measured{}, err
-	}
-	defer c.conn.Close()
-	if _, err := c.evaluate(ctx, s.call, usual(0)); err != nil { // the connection stands
-		return measured{}, err
-	}
-	s.slow(faultproxy.ToServer)
-	large := request(1, 1024, usual(0).GetObjective().GetTerms()[0].GetSinkhorn()) // 128 KiB: two seconds
-	at, ended := s.server.work(), make(chan error, 1)
-	go func() {
-		_, err := c.evaluate(ctx, s.call, large)
-		ended <- err
-	}()
-	done, err := s.server.untilRest(patience) // before the request is whole, which takes twice as long
-	if len(ended) > 0 {
-		return measured{}, errors.New("the request was whole before the server rested")
-	}
-	if err != nil {
-		return measured{}, err
-	}
-	err = s.bystander(ctx)
-	return measured{said(<-ended), milliseconds(done - at)}, err
-}
-
-// probeMemory asks for what does not fit beside another caller's, and then for what does; and how much of the memory was in use.
-func probeMemory(s *stage) (measured, error) {
-	if err := s.crowd(2 * time.Second); err != nil {
-		return measured{}, err
-	}
-	c, err := dial(s.proxy.Address())
-	if err != nil {
-		return measured{}, err
-	}
-	defer c.conn.Close()
-	large := request(1, 3000, usual(0).GetObjective().GetTerms()[0].GetSinkhorn())
-	_, refused := c.evaluate(context.Background(), s.call, large)
-	now, err := s.server.metrics()
-	if err != nil {
-		return measured{}, err
-	}
-	if err := s.bystander(context.Background()); err != nil {
-		return measured{}, err
-	}
-	s.others.Wait()
-	if _, err := c.evaluate(context.Background(), s.call, large); err != nil {
-		return measured{}, err
-	}
-	_, err = s.server.untilIdle(patience)
-	return measured{said(refused), now["kantor_inflight_bytes"] / now["kantor_memory_limit_bytes"]}, err
-}
-
-// probePanic calls until one panics, and measures what the server does after that.
-func probePanic(s *stage) (measured, error) {
-	c, err := dial(s.proxy.Address())
-	if err != nil {
-		return measured{}, err
-	}
-	defer c.conn.Close()
-	for range faultAt + 1 {
-		at := s.server.work()
-		if _, panicked := c.evaluate(context.Background(), s.call, usual(1)); panicked != nil {
-			done, err := s.server.untilIdle(patience)
-			return measured{said(panicked), milliseconds(done - at)}, errors.Join(err, s.bystander(context.Background()))
-		}
-	}
-	return measured{}, errors.New("nothing panicked")
 }

@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"context"
 	"encoding/csv"
 	"errors"
 	"flag"
@@ -11,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,12 +40,16 @@ func TestMatrix(t *testing.T) {
 		t.Log("without -full; TestInProcess is its short form")
 		return
 	}
-	binary := build(t)
+	binary, withClock := build(t), sync.OnceValue(func() string { return buildStepping(t) })
 	undisturbed := map[bool][]string{false: undisturbed(t, binary, false), true: undisturbed(t, binary, true)}
 	rows := [][]string{{"fault", "call", "steps", "calls", "trainer_seconds", "amount", "bound", "unit", "saw"}}
 	for _, f := range faults {
 		if !strings.HasPrefix(f.name, *only) {
 			continue
+		}
+		binary := binary
+		if f.clock != "" {
+			binary = withClock()
 		}
 		for _, call := range []string{unary, stream} {
 			t.Run(f.name+"/"+call, func(t *testing.T) { rows = append(rows, runCell(t, binary, f, call, undisturbed)) })
@@ -68,31 +72,31 @@ func runCell(t *testing.T, binary string, f fault, call string, undisturbed map[
 	steps, calls := runTrainer(t, binary, f, call, undisturbed)
 	seconds := time.Since(begin).Seconds()
 	best := runProbe(t, binary, f, call)
-	want := f.want[call]
+	want, most := f.want[call], f.bound(call)
 	if steps != want.steps {
 		t.Errorf("the trainer's steps: %s, want %s", steps, want.steps)
 	}
 	if best.saw != want.saw {
 		t.Errorf("a client that makes no call again saw %s, want %s", best.saw, want.saw)
 	}
-	if best.amount > f.most.amount {
-		t.Errorf("the server: %.1f, want at most %g %s", best.amount, f.most.amount, f.most.unit)
+	if best.amount > most.amount {
+		t.Errorf("the server: %.1f, want at most %g %s", best.amount, most.amount, most.unit)
 	}
 	t.Logf("%s; %d calls in %.1f s; the server: %.1f of at most %g %s; seen: %s",
-		steps, calls, seconds, best.amount, f.most.amount, f.most.unit, best.saw)
+		steps, calls, seconds, best.amount, most.amount, most.unit, best.saw)
 	return []string{f.name, call, steps, fmt.Sprint(calls), fmt.Sprintf("%.2f", seconds),
-		fmt.Sprintf("%.2f", best.amount), fmt.Sprint(f.most.amount), f.most.unit, best.saw}
+		fmt.Sprintf("%.2f", best.amount), fmt.Sprint(most.amount), most.unit, best.saw}
 }
 
 // runTrainer has a trainer meet the fault, and returns what became of its steps and how many calls it made for them.
 func runTrainer(t *testing.T, binary string, f fault, call string, undisturbed map[bool][]string) (string, int64) {
 	t.Helper()
 	s := staged(t, binary, call, f)
-	p := plan{Address: s.proxy.Address(), Call: call, Steps: steps, At: faultAt}
+	p := plan{Address: s.proxy.Address(), Call: call, Steps: steps, At: faultAt, Options: s.secured.arguments()}
 	if f.plan != nil {
 		f.plan(&p)
 	}
-	trainer, err := startTrainer(python, p)
+	trainer, err := startTrainer(python, p, s.secured.env...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +140,7 @@ func runProbe(t *testing.T, binary string, f fault, call string) measured {
 		if try == 0 || m.amount < best.amount {
 			best = m
 		}
-		if best.amount <= f.most.amount {
+		if best.amount <= f.bound(call).amount {
 			break
 		}
 	}
@@ -161,11 +165,16 @@ func staged(t *testing.T, binary, call string, f fault) *stage {
 // build builds the server with what makes an evaluation panic, which no released one has and nothing on the wire reaches.
 func build(t *testing.T) string {
 	t.Helper()
-	binary, err := filepath.Abs("../out/faults/kantor")
+	return goBuild(t, "kantor", "-tags", "faultinjection")
+}
+
+func goBuild(t *testing.T, name string, options ...string) string {
+	t.Helper()
+	binary, err := filepath.Abs(filepath.Join("../out/faults", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("go", "build", "-tags", "faultinjection", "-o", binary, "../cmd/kantor").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", slices.Concat([]string{"build", "-o", binary}, options, []string{"../cmd/kantor"})...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return binary
@@ -211,7 +220,3 @@ func writeTable(t *testing.T, rows [][]string) {
 		t.Fatal(err)
 	}
 }
-
-var _ = context.Background
-
-func render() string { return "" }

@@ -66,7 +66,9 @@ func (p *process) start() error {
 	if err := p.command.Start(); err != nil {
 		return err
 	}
-	p.wait = sync.OnceValue(p.command.Wait)
+	exited, command := make(chan error, 1), p.command
+	go func() { exited <- command.Wait() }() // at once, or its clock would go on to tell of a process that is dead
+	p.wait = sync.OnceValue(func() error { return <-exited })
 	line, err := bufio.NewReader(out).ReadString('\n')
 	_, address, ok := strings.Cut(strings.TrimSpace(line), " listening on ")
 	if err != nil || !ok {
@@ -132,23 +134,19 @@ func (p *process) untilBusy(before time.Duration) error {
 
 // untilIdle waits, at most limit, until it computes nothing, nothing waits, and no bytes are counted for anything; it returns what it had worked by then.
 func (p *process) untilIdle(limit time.Duration) (time.Duration, error) {
+	var last error
 	for end := time.Now().Add(limit); time.Now().Before(end); {
 		worked, err := p.untilRest(limit)
-		if err != nil {
+		if err != nil || p.work() == 0 { // it is gone
 			return worked, err
-		}
-		if p.work() == 0 { // it is gone
-			return worked, nil
 		}
 		now, err := p.metrics()
-		if err != nil {
-			return worked, err
-		}
-		if now["kantor_running"] == 0 && now["kantor_queue_length"] == 0 && now["kantor_inflight_bytes"] == 0 {
+		if err == nil && now["kantor_running"] == 0 && now["kantor_queue_length"] == 0 && now["kantor_inflight_bytes"] == 0 {
 			return worked, nil
 		}
+		last = err // such as that of one which is about to go
 	}
-	return 0, fmt.Errorf("the server still computes %v after the fault", limit)
+	return 0, errors.Join(fmt.Errorf("the server still computes %v after the fault", limit), last)
 }
 
 // untilRest waits, at most limit, until it takes no time on processors, longer than it would for want of one on a busy machine.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,10 +19,12 @@ import (
 // longPatience bounds what takes as long as a keepalive: a peer that is gone is found out after a minute and a quarter.
 const longPatience = 3 * time.Minute
 
-// stage is a server and the proxy before it, for one fault and one kind of call: over TCP for unary calls, over Unix sockets for streams.
+// stage is a server and the proxy before it, for one fault and one kind of call: over TCP for unary calls and where there is TLS, over Unix sockets for streams.
 type stage struct {
 	call      string
 	directory string
+	secured   secured
+	clock     string // which way it can be set
 	server    *process
 	proxy     *faultproxy.Proxy
 
@@ -37,23 +40,35 @@ func setUp(binary, call string, f fault) (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &stage{call: call, directory: directory}
-	listen := "127.0.0.1:0"
-	if call == stream {
-		listen = "unix:" + filepath.Join(directory, "server")
-	}
-	if s.server, err = launch(binary, listen, filepath.Join(directory, "admin"), f.env, f.args...); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(directory))
-	}
-	if call == stream {
-		listen = "unix:" + filepath.Join(directory, "proxy")
-	}
-	s.proxy, err = faultproxy.Start(faultproxy.Config{Listen: listen, Target: s.server.address, Decide: s.harm})
-	if err != nil {
-		s.server.stop()
+	s := &stage{call: call, directory: directory, clock: f.clock}
+	if err := s.setUp(binary, f); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(directory))
 	}
 	return s, nil
+}
+
+func (s *stage) setUp(binary string, f fault) (err error) {
+	server, proxy := "127.0.0.1:0", "127.0.0.1:0"
+	if s.call == stream && !f.tls {
+		server, proxy = "unix:"+filepath.Join(s.directory, "server"), "unix:"+filepath.Join(s.directory, "proxy")
+	}
+	if s.secured, err = secure(s.directory, f); err != nil {
+		return err
+	}
+	args, env := slices.Concat(f.args, s.secured.args), slices.Concat(f.env, []string{"KANTOR_FAULT_CLOCK=" + s.clockFile()})
+	if s.server, err = launch(binary, server, filepath.Join(s.directory, "admin"), env, args...); err != nil {
+		return err
+	}
+	s.proxy, err = faultproxy.Start(faultproxy.Config{Listen: proxy, Target: s.server.address, Raw: f.tls, Decide: s.harm})
+	if err != nil {
+		s.server.stop()
+	}
+	return err
+}
+
+// dial makes a client that shows and trusts what it has to.
+func (s *stage) dial(address string, options ...grpc.DialOption) (client, error) {
+	return dial(address, append(s.secured.options, options...)...)
 }
 
 func (s *stage) tearDown() error {
@@ -83,11 +98,11 @@ func (s *stage) fail(err error) {
 	}
 }
 
-// next harms the next frame of data that goes a way, once.
+// next harms the next frame of data that goes a way, or the next bytes where there is TLS; once.
 func (s *stage) next(way faultproxy.Direction, harm func() faultproxy.Fault) {
 	var struck atomic.Bool
 	decide := func(u faultproxy.Unit) faultproxy.Fault {
-		if u.Direction == way && u.Type == faultproxy.Data && struck.CompareAndSwap(false, true) {
+		if u.Direction == way && (u.Type == faultproxy.Data || s.secured.tls != nil) && struck.CompareAndSwap(false, true) {
 			return harm()
 		}
 		return faultproxy.Fault{}
@@ -117,7 +132,7 @@ func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 
 // whileComputing strikes while the server computes a heavy call, waits until it rests, and tells how long it worked after the fault and what the caller saw.
 func (s *stage) whileComputing(ctx context.Context, strike func(client) error, options ...grpc.DialOption) (measured, error) {
-	c, err := dial(s.proxy.Address(), options...)
+	c, err := s.dial(s.proxy.Address(), options...)
 	if err != nil {
 		return measured{}, err
 	}
@@ -151,7 +166,7 @@ func (s *stage) whileComputing(ctx context.Context, strike func(client) error, o
 
 // bystander makes a call twice past the proxy, as another trainer does, and wants the same bits.
 func (s *stage) bystander(ctx context.Context) error {
-	c, err := dial(s.server.address)
+	c, err := s.dial(s.server.address)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -52,12 +53,13 @@ type trainer struct {
 	killer  *time.Timer
 }
 
-func startTrainer(python string, p plan) (*trainer, error) {
+func startTrainer(python string, p plan, env ...string) (*trainer, error) {
 	text, err := json.Marshal(p)
 	if err != nil {
 		return nil, err
 	}
 	t := &trainer{command: exec.Command(python, "../clients/python/tests/trainer.py", string(text))}
+	t.command.Env = append(os.Environ(), env...)
 	t.command.Stderr = &t.errors
 	out, err := t.command.StdoutPipe()
 	if err != nil {

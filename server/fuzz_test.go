@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -116,21 +119,20 @@ func FuzzDiagnoseRequest(f *testing.F) {
 	})
 }
 
-// FuzzStreamFrame wants of any frame, first or later, an answer, a failure or a refusal, and no panic.
-func FuzzStreamFrame(f *testing.F) {
+// FuzzStreamFrames sends any frames through the handler of a stream, over a wire that is not one, and wants every batch to be answered once, nothing to panic, and
+// no more memory than a multiple of what was sent. The frames stand one behind the other, each behind its length in two bytes.
+func FuzzStreamFrames(f *testing.F) {
 	open := &kantorv1.EvaluateStreamRequest{Message: &kantorv1.EvaluateStreamRequest_Open{Open: klOpen()}}
-	batch := &kantorv1.EvaluateStreamRequest{Message: &kantorv1.EvaluateStreamRequest_Batch{
-		Batch: &kantorv1.Batch{Id: 1, Inputs: klInputs(1), Overrides: map[string]float64{"kl.weight": 2}},
-	}}
-	for _, frames := range [][2]*kantorv1.EvaluateStreamRequest{{open, batch}, {open, open}, {batch, open}, {open, {}}} {
-		var raw [2][]byte
-		for i, m := range frames {
-			var err error
-			if raw[i], err = proto.Marshal(m); err != nil {
-				f.Fatal(err)
-			}
-		}
-		f.Add(raw[0], raw[1])
+	unordered := &kantorv1.EvaluateStreamRequest{Message: &kantorv1.EvaluateStreamRequest_Open{Open: &kantorv1.Open{Objective: objective(klTerm()), Unordered: true}}}
+	batch := func(id uint64, overrides map[string]float64) *kantorv1.EvaluateStreamRequest {
+		b := &kantorv1.Batch{Id: id, Inputs: klInputs(1), Overrides: overrides}
+		return &kantorv1.EvaluateStreamRequest{Message: &kantorv1.EvaluateStreamRequest_Batch{Batch: b}}
+	}
+	first := batch(1, map[string]float64{"kl.weight": 2})
+	for _, frames := range [][]*kantorv1.EvaluateStreamRequest{
+		{open, first}, {open, open}, {first, open}, {open, {}}, {unordered, first, first, batch(2, nil), open, batch(3, nil)}, {open, batch(0, nil), first},
+	} {
+		f.Add(framed(f, frames...))
 	}
 	srv, err := New(Config{})
 	if err != nil {
@@ -139,33 +141,86 @@ func FuzzStreamFrame(f *testing.F) {
 	f.Cleanup(func() { srv.Drain(0) })
 	// What is computed is not the matter here.
 	srv.evaluator.solve = func(*losses.Evaluation, context.Context) (*losses.Result, error) { return &losses.Result{}, nil }
-	f.Fuzz(func(t *testing.T, first, second []byte) {
-		st := newStream(srv, nil)
-		for _, raw := range [][]byte{first, second} {
-			var m kantorv1.EvaluateStreamRequest
-			if proto.Unmarshal(raw, &m) != nil {
-				return
-			}
-			if err := st.receive(t.Context(), frame{message: &m}); err != nil {
-				wantInputError(t, err)
-				return
-			}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		wire := &scripted{ctx: t.Context(), frames: parted(raw)}
+		sent := len(wire.frames)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := newStream(srv, wire).run()
+		runtime.ReadMemStats(&after)
+		if used, limit := after.TotalAlloc-before.TotalAlloc, uint64(4<<20+2000*len(raw)); used > limit {
+			t.Errorf("%d bytes took %d, want at most %d", len(raw), used, limit)
 		}
-		st.workers.Wait()
-		close(st.finished)
-		for done := range st.finished {
-			done.answer.message = done.message
+		if err != nil && !errors.Is(err, errNoFrame) {
+			wantInputError(t, err)
 		}
-		for _, a := range st.queue {
-			if failure := a.message.GetFailure(); failure.GetStatus().GetCode() == int32(codes.Internal) {
-				t.Errorf("got %v", status.FromProto(failure.GetStatus()))
+		if len(wire.answers) > sent || err == nil && len(wire.answers) != sent {
+			t.Errorf("%d frames had %d answers, and the stream ended with %v", sent, len(wire.answers), err)
+		}
+		for _, a := range wire.answers {
+			if a.GetFailure().GetStatus().GetCode() == int32(codes.Internal) {
+				t.Errorf("got %v", status.FromProto(a.GetFailure().GetStatus()))
 			}
-		}
-		st.letGo()
-		if load := srv.Load(); load != (Load{}) {
-			t.Errorf("nothing is left to do, but the load is %+v", load)
 		}
 	})
+}
+
+// errNoFrame is what gRPC says of bytes that are no message.
+var errNoFrame = errors.New("no frame")
+
+// framed puts frames one behind the other.
+func framed(tb testing.TB, frames ...*kantorv1.EvaluateStreamRequest) []byte {
+	tb.Helper()
+	var raw []byte
+	for _, m := range frames {
+		one, err := proto.Marshal(m)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		raw = append(binary.LittleEndian.AppendUint16(raw, uint16(len(one))), one...)
+	}
+	return raw
+}
+
+// parted takes them apart; the last may be cut off.
+func parted(raw []byte) [][]byte {
+	var frames [][]byte
+	for len(raw) >= 2 {
+		n := min(int(binary.LittleEndian.Uint16(raw)), len(raw)-2)
+		frames, raw = append(frames, raw[2:2+n]), raw[2+n:]
+	}
+	return frames
+}
+
+// scripted is the server's side of a stream whose client sends what it is told and takes every answer.
+type scripted struct {
+	grpc.ServerStream
+	ctx     context.Context
+	frames  [][]byte
+	answers []*kantorv1.EvaluateStreamResponse
+}
+
+// Context implements grpc.ServerStream.
+func (s *scripted) Context() context.Context { return s.ctx }
+
+// Recv implements grpc.BidiStreamingServer.
+func (s *scripted) Recv() (*kantorv1.EvaluateStreamRequest, error) {
+	if len(s.frames) == 0 {
+		return nil, io.EOF
+	}
+	m := &kantorv1.EvaluateStreamRequest{}
+	err := proto.Unmarshal(s.frames[0], m)
+	s.frames = s.frames[1:]
+	if err != nil {
+		return nil, errNoFrame
+	}
+	return m, nil
+}
+
+// Send implements grpc.BidiStreamingServer.
+func (s *scripted) Send(m *kantorv1.EvaluateStreamResponse) error {
+	s.answers = append(s.answers, m)
+	return nil
 }
 
 func wantInputError(t *testing.T, err error) {

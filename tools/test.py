@@ -75,7 +75,7 @@ CHECKS: dict[str, tuple[Path, list[str]]] = {
     "benchmarks": (ROOT, [sys.executable, "-m", "bench", "--smoke"]),
 }
 
-# The exit status of a check that could not run, and why a check may say so. It counts as skipped, and the summary says it.
+# The exit status of a check that could not run, and why a check may say so. It counts as skipped; the summary says it.
 NOT_RUN = 75
 EXCUSES = {"govulncheck": "not run, because the database of vulnerabilities cannot be reached"}
 

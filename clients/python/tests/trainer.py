@@ -9,6 +9,7 @@ It prints a line of JSON for each step, in order: the bits of its result, or the
 from __future__ import annotations
 
 import collections
+import functools
 import hashlib
 import json
 import signal
@@ -56,7 +57,7 @@ class Plan:
 
     def points(self, step: int) -> int:
         """Of each cloud of a step."""
-        return HEAVY_POINTS if self.large and step == self.at else POINTS
+        return HEAVY_POINTS if (self.large or self.heavy) and step == self.at else POINTS
 
 
 def clouds(step: int, points: int = POINTS) -> dict[str, Any]:
@@ -100,32 +101,33 @@ def run_unary(client: kantor.Client, plan: Plan) -> None:
     for step in range(plan.steps):
         if step == plan.at:
             wait()
-        if step == plan.at and plan.heavy:
-            heavy = kantor.Sinkhorn("x", "y", **HEAVY)  # type: ignore[arg-type]
-            inputs = clouds(step, HEAVY_POINTS)
-            account(
-                step, lambda h=heavy, i=inputs: client.evaluate(h, i, gradients=GRADIENTS, timeout=plan.heavy_timeout)
-            )
-        else:
-            inputs = clouds(step, plan.points(step))
-            account(step, lambda i=inputs: client.evaluate(LOSS, i, gradients=GRADIENTS))
+        heavy = plan.heavy and step == plan.at
+        evaluate = functools.partial(
+            client.evaluate,
+            kantor.Sinkhorn("x", "y", **HEAVY) if heavy else LOSS,  # type: ignore[arg-type]
+            clouds(step, plan.points(step)),
+            gradients=GRADIENTS,
+            timeout=plan.heavy_timeout if heavy else None,
+        )
+        account(step, evaluate)
 
 
 def run_stream(client: kantor.Client, plan: Plan) -> None:
-    """Makes every step a batch of a stream, a few under way at once."""
+    """Makes every step a batch of a stream, a few under way at once; a heavy one is waited for alone."""
     pending: collections.deque[tuple[int, kantor.Pending]] = collections.deque()
+    overrides = {f"sinkhorn.{name}": value for name, value in HEAVY.items()}
     with client.stream(LOSS, gradients=GRADIENTS) as stream:
         for step in range(plan.steps):
             if step == plan.at:
                 wait()
-            if step == plan.at and plan.heavy:
+            inputs = clouds(step, plan.points(step))
+            if plan.heavy and step == plan.at:
                 while pending:
                     account(*settled(pending))
-                overrides = {f"sinkhorn.{name}": value for name, value in HEAVY.items()}
-                inputs = clouds(step, HEAVY_POINTS)
-                account(step, lambda i=inputs, o=overrides: stream.evaluate(i, overrides=o, timeout=plan.heavy_timeout))
+                timeout = plan.heavy_timeout
+                account(step, functools.partial(stream.evaluate, inputs, overrides=overrides, timeout=timeout))
                 continue
-            pending.append((step, stream.submit(clouds(step, plan.points(step)))))
+            pending.append((step, stream.submit(inputs)))
             if len(pending) >= DEPTH:
                 account(*settled(pending))
         while pending:
