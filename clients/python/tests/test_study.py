@@ -162,9 +162,9 @@ def test_sentences_turn_around_with_their_rows(study: Any) -> None:
         ]
         return study.r3.scale_of("sliced transport", ("sliced",), rows).sentence
 
-    assert "by sliced transport in 1 of 1" in scales(0.9)
-    assert "too wide ones in 1" in scales(1.1)
-    assert "not told from it, in 1" in scales(1.005)
+    assert "with sliced transport: codes that are too narrow in 1 of 1 " in scales(0.9)
+    assert "too wide in 1, " in scales(1.1)
+    assert "not told from it in 1;" in scales(1.005)
 
 
 def test_what_is_good_for_kl_is_said_first(study: Any) -> None:
