@@ -135,8 +135,8 @@ def scale_of(family: str, losses: tuple[str, ...], rows: list[Row]) -> Conclusio
     )
     spread = f"{short(min(means))} to {short(max(means))}"
     sentence = (
-        f"What minibatches prefer with {family}: codes that are too narrow in {counts['narrow']} of {len(keys)} settings "
-        f"of D, N and ε, too wide in {counts['wide']}, within 2 % of the right width or not told from it in "
+        f"What minibatches prefer with {family}: codes that are too narrow in {counts['narrow']} of {len(keys)} "
+        f"settings of D, N and ε, too wide in {counts['wide']}, within 2 % of the right width or not told from it in "
         f"{counts['right']}; the mean scales are {spread}."
     )
     return Conclusion(sentence, test, named("r3_scale", len(used), loss=" or ".join(losses)))
