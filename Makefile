@@ -10,7 +10,7 @@ CLIENT := clients/python
 VAE := examples/vae
 
 .DEFAULT_GOAL := help
-.PHONY: help build wheels example study study-full test test-pythons test-system lint bench bench-full bench-report generate checkgenerate baseline lock clean needs needs-test
+.PHONY: help build wheels example study study-full test test-pythons test-system image goals soak lint bench bench-full bench-report generate checkgenerate baseline lock clean needs needs-test
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,8 +44,17 @@ test: needs-test build .venv/dev.stamp ## Run every test and check, about ten mi
 test-pythons: needs build .venv/protoc.stamp ## Run the Python client's tests on Python 3.10 to 3.13, each with the oldest and the newest packages
 	@.venv/bin/python tools/test.py --pythons
 
-test-system: needs ## Run the Go tests as an arm64 machine does, emulated by qemu-user, about three minutes
-	@tools/arm64.sh
+test-system: needs build .venv/dev.stamp ## Run what needs Debian's packages, which it names: arm64 by qemu-user, a real Prometheus; PARTS="prometheus" runs some
+	@tools/system.sh $(PARTS)
+
+image: needs ## Build the container image for amd64 and arm64 into out/image/kantor.tar; needs buildah or podman, and no network
+	@tools/image.sh
+
+goals: build ## Measure what a server is held to, on a machine with nothing else to do: processor time, a small request beside a large one, refusals
+	@tools/goals.sh
+
+soak: build .venv/dev.stamp ## Hold a server under a mixed load for SOAK=20m to memory and goroutines that stay flat; leaves out/soak.csv and out/soak.png
+	@.venv/bin/python tools/soak.py bin/kantor $(or $(SOAK),20m)
 
 lint: needs-test build .venv/dev.stamp ## Run the checks only: vet, staticcheck, buf, ruff, mypy, pyright, benchmarks once
 	@.venv/bin/python tools/test.py --checks

@@ -1,6 +1,6 @@
 """Measures kantor against other libraries and writes docs/performance.md, its plots and its numbers.
 
-python -m bench [--full | --smoke | --render] [--only WORD]
+python -m bench [--full | --smoke | --render] [--only WORD [--keep]]
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ def main() -> int:
     )
     parser.add_argument("--render", action="store_true", help="only write the report from docs/performance.json again")
     parser.add_argument("--only", metavar="WORD", help="rows whose name contains it, printed and written nowhere")
+    parser.add_argument("--keep", action="store_true", help="with --only: written, in the place of rows of their kinds")
     options = parser.parse_args()
+    if options.keep and not options.only:
+        parser.error("--keep wants --only WORD")
     if options.render:
         write(json.loads((DOCS / "performance.json").read_text()), DOCS)
         return 0
@@ -65,6 +68,8 @@ def main() -> int:
     elif options.only:
         print(json.dumps(results, indent=1))
         print(report.text(results, []))
+        if options.keep:
+            write(renewed(json.loads((DOCS / "performance.json").read_text()), results), DOCS)
     else:
         write(results, DOCS)
         print(f"wrote {DOCS / 'performance.md'}, its plots and its numbers")
@@ -76,6 +81,24 @@ def write(results: dict[str, Any], folder: Path) -> None:
     (folder / "performance.json").write_text(json.dumps(results, indent=1) + "\n")
     drawn = plots.draw(results, folder)
     (folder / "performance.md").write_text(report.text(results, drawn))
+
+
+def renewed(before: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of an earlier run, with new ones for the kinds of rows that were measured; those say when that was.
+
+    Raises:
+        ValueError: they are of another machine.
+    """
+    about = results["machine"]
+    for name in ("cpu", "cores", "kernel"):
+        if about[name] != before["machine"][name]:
+            raise ValueError(
+                f"the {name} is {about[name]}, was {before['machine'][name]}: measure all, with make bench"
+            )
+    run = {name: about[name] for name in ("date", "revision", "load_before", "load_after")}
+    kinds = {row["kind"] for row in results["rows"]}
+    kept = [row for row in before["rows"] if row["kind"] not in kinds]
+    return {**before, "rows": kept + [{**row, "run": run} for row in results["rows"]]}
 
 
 def measure(tasks: list[Task], budget: Budget, *, peers: bool) -> dict[str, Any]:
@@ -99,7 +122,7 @@ def measure(tasks: list[Task], budget: Budget, *, peers: bool) -> dict[str, Any]
                 row = {"kind": "failed", "name": task.name, "error": f"{type(error).__name__}: {error}"[:300]}
             found.append({**row, "others": others.cores()})
             done += task.seconds
-    about["load_after"], about["minutes"] = machine.load(), round((time.monotonic() - start) / 60, 1)
+    about["load_after"], about["minutes"] = (machine.load(), round((time.monotonic() - start) / 60, 1))
     return {"machine": about, "rows": found}
 
 
@@ -124,7 +147,10 @@ def _tasks(full: bool) -> Iterator[Task]:
     for dim in (2, 16):
         for n in (256, 1024, 4096):
             for power in (1, 2):
-                seconds, run = {256: 3, 1024: 6, 4096: 45}[n], partial(exact.exact_transport, n=n, dim=dim, power=power)
+                seconds, run = (
+                    {256: 3, 1024: 6, 4096: 45}[n],
+                    partial(exact.exact_transport, n=n, dim=dim, power=power),
+                )
                 yield Task(f"exact transport, N={n} D={dim} p={power}", seconds, run)
     yield from _client_tasks()
     yield Task("round trip", 4, partial(rows.round_trip, n=64, dim=8))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 import subprocess
 import sys
@@ -38,9 +39,10 @@ _NEEDED = (("import numpy", "import numpy"), ("import grpc", "import grpc"))
 
 
 def torch_overhead(session: Session, n: int, dim: int, calls: int = 2000) -> Row:
-    """What kantor.torch.Loss adds, forward and backward, to the same call on arrays; call by call in turn.
+    """What kantor.torch.Loss adds, forward and backward, to the same call on arrays; one call of each in turn.
 
-    Beside it the least that PyTorch allows: a function by hand around the same call, of one input and one gradient.
+    Beside it what PyTorch alone adds: a function that does nothing, after the call; and one by hand around the call, of
+    one input and one gradient, which is the least that a loss can be.
     """
     import torch
 
@@ -52,6 +54,9 @@ def torch_overhead(session: Session, n: int, dim: int, calls: int = 2000) -> Row
     criterion = kantor.torch.Loss(term, session.server.client)
     with session.server.client.stream(term, gradients=["source.points"]) as stream:
 
+        def arrays() -> kantor.Evaluation:
+            return stream.evaluate(source=x, target=y)
+
         def differentiated(loss: Callable[[], torch.Tensor]) -> Callable[[], object]:
             def call() -> object:
                 points.grad = None
@@ -59,32 +64,41 @@ def torch_overhead(session: Session, n: int, dim: int, calls: int = 2000) -> Row
 
             return call
 
-        by_hand = _by_hand(lambda: stream.evaluate(source=points.detach().numpy(), target=y))
+        answer = arrays()
+        nothing = _function(lambda _: answer)
+        by_hand = _function(lambda points: stream.evaluate(source=points.detach().numpy(), target=y))
+        idle = differentiated(lambda: nothing(points))
         ways: dict[str, Callable[[], object]] = {
-            "stream": lambda: stream.evaluate(source=x, target=y),
+            "stream": arrays,
+            "nothing": lambda: (arrays(), idle()),
             "by hand": differentiated(lambda: by_hand(points)),
             "kantor.torch.Loss": differentiated(lambda: criterion(source=points, target=target)),
         }
         times = _in_turn(ways, calls)
     criterion.close()
-    medians = {name: statistics.median(found) for name, found in times.items()}
     return {
         "kind": "torch overhead",
         "n": n,
         "dim": dim,
-        "ms": medians,
-        "overhead_us": {name: 1e3 * (medians[name] - medians["stream"]) for name in medians if name != "stream"},
+        "ms": {name: statistics.median(found) for name, found in times.items()},
+        "over_stream_us": {name: _above(found, times["stream"]) for name, found in times.items() if name != "stream"},
+        "over_nothing_us": _above(times["kantor.torch.Loss"], times["nothing"]),
     }
 
 
-def _by_hand(evaluate: Callable[[], kantor.Evaluation]) -> Callable[[Any], Any]:
+def _above(times: list[float], others: list[float]) -> float:
+    """The median microseconds of a turn's call above another's in the same turn, whatever the turn was like."""
+    return 1e3 * statistics.median(time - other for time, other in zip(times, others, strict=True))
+
+
+def _function(evaluate: Callable[[Any], kantor.Evaluation]) -> Callable[[Any], Any]:
     """The least that makes an evaluation differentiable in one tensor."""
     import torch
 
     class Function(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, points: torch.Tensor) -> torch.Tensor:
-            result = evaluate()
+            result = evaluate(points)
             ctx.save_for_backward(torch.from_numpy(result.gradients["source.points"]))
             return torch.tensor(result.value, dtype=points.dtype)
 
@@ -97,12 +111,17 @@ def _by_hand(evaluate: Callable[[], kantor.Evaluation]) -> Callable[[Any], Any]:
 
 
 def _in_turn(ways: dict[str, Callable[[], object]], calls: int) -> dict[str, list[float]]:
-    """The milliseconds of each way's calls, one of each after the other; the first tenth warms up and is left out."""
+    """The milliseconds of each way's calls, turn by turn; the first tenth warms up and is left out.
+
+    One of each in a turn, in an order that changes: what a call leaves in the caches serves or harms the next one.
+    """
     times: dict[str, list[float]] = {name: [] for name in ways}
+    order, rng = list(ways), random.Random(0)
     for _ in range(calls):
-        for name, way in ways.items():
+        rng.shuffle(order)
+        for name in order:
             start = time.perf_counter()
-            way()
+            ways[name]()
             times[name].append((time.perf_counter() - start) * 1e3)
     return {name: found[calls // 10 :] for name, found in times.items()}
 

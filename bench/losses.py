@@ -1,10 +1,11 @@
-"""Measures what docs/losses.md says of each loss: its time, and the width that it makes best.
+"""Measures what docs/losses.md says of each loss: its time, and the width that it makes best; and of each diagnostic.
 
-python -m bench.losses [times | widths] [--smoke]
+python -m bench.losses [times | diagnostics | widths] [--smoke]
 
-times: value and gradient over a stream, of two clouds in 32 dimensions. widths: x = s·g with g ~ N(0, I) is compared
-with samples of N(0, I); for the mean over batches, which s is best? 1 is right, and less says that a trainer who sees
-batches of this size learns codes that are too narrow.
+times: value and gradient over a stream, of two clouds in 32 dimensions: the milliseconds that pass, and those that the
+server's processors compute, which others on the machine change less. diagnostics: a call on such clouds. widths:
+x = s·g with g ~ N(0, I) is compared with samples of N(0, I); for the mean over batches, which s is best? 1 is right,
+and less says that a trainer who sees batches of this size learns codes that are too narrow.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,7 @@ import kantor
 from bench.markdown import milliseconds, table
 from bench.measure import Budget, Call, interleaved
 from bench.problems import Floats, Problem
-from bench.server import running
+from bench.server import Running, running
 
 _BUDGET = Budget(3, 0.5)
 
@@ -143,20 +144,32 @@ ROWS = {
     '`Stress(form="rank")`': Row(kantor.Stress(form="rank"), paired, "codes.points", compares=False),
 }
 
+DIAGNOSTICS: dict[str, tuple[kantor.Diagnostic, Given]] = {
+    "`ActiveUnits()`": (kantor.ActiveUnits(), gaussian),
+    "`NearestNeighbourKl()`": (kantor.NearestNeighbourKl(), clouds),
+    "`Entropy()`": (kantor.Entropy(), alone),
+    "`Entropy()` of covariances": (kantor.Entropy("posterior"), covariances),
+    "`PermutationTest()`": (kantor.PermutationTest(), clouds),
+    "`EffectiveScale()`": (kantor.EffectiveScale(), closed),
+    "`ExpectedShrink()`": (kantor.ExpectedShrink(), clouds),
+}
+
 
 def main() -> None:
     """Prints the tables that were asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", nargs="?", choices=["times", "widths"], help="one of the two tables")
+    parser.add_argument("what", nargs="?", choices=["times", "diagnostics", "widths"], help="one of the tables")
     parser.add_argument("--smoke", action="store_true", help="tiny problems: does it run?")
     options = parser.parse_args()
     with running() as server:
         build = server.client.info().build
         print(f"kantor {build.version}, kernels {build.kernel}\n")
         small: bool = options.smoke
-        if options.what != "widths":
-            print(times(server.client, (70, 80), Budget(1, 0.1)) if small else times(server.client))
-        if options.what != "times":
+        if options.what in (None, "times"):
+            print(times(server, (70, 80), Budget(1, 0.1)) if small else times(server))
+        if options.what in (None, "diagnostics"):
+            print(diagnostics(server, (70, 80), Budget(1, 0.1)) if small else diagnostics(server))
+        if options.what in (None, "widths"):
             print(widths(server.client, 4, 16, 4) if small else widths(server.client))
 
 
@@ -177,18 +190,66 @@ def calling(client: kantor.Client, row: Row, n: int) -> Iterator[Call]:
         yield call
 
 
-def times(client: kantor.Client, sizes: tuple[int, ...] = (256, 1024), budget: Budget = _BUDGET) -> str:
+def times(server: Running, sizes: tuple[int, ...] = (256, 1024), budget: Budget = _BUDGET) -> str:
     """The table of milliseconds by N, in 32 dimensions."""
-    found = []
-    for row in ROWS.values():
-        line = []
+    found: dict[str, list[Spent]] = {name: [] for name in ROWS}
+    for name, row in ROWS.items():
         for n in sizes:
-            with calling(client, row, n) as call:
-                call()
-                line.append(interleaved({"": call}, budget)[""].median)
-        found.append(line)
-    lines = [[name, *map(milliseconds, line)] for name, line in zip(ROWS, found, strict=True)]
-    return table(["loss", *(f"N={n}, ms" for n in sizes)], lines)
+            with calling(server.client, row, n) as call:
+                found[name].append(spent(server, call, budget))
+    return in_milliseconds("loss", sizes, found)
+
+
+def diagnostics(server: Running, sizes: tuple[int, ...] = (256, 1024), budget: Budget = _BUDGET) -> str:
+    """The table of milliseconds by N, in 32 dimensions, of a call."""
+    found: dict[str, list[Spent]] = {name: [] for name in DIAGNOSTICS}
+    for name, (diagnostic, given) in DIAGNOSTICS.items():
+        for n in sizes:
+            call = diagnosing(server.client, diagnostic, given(*Problem(n, 32, 1).clouds()))
+            found[name].append(spent(server, call, budget))
+    return in_milliseconds("diagnostic", sizes, found)
+
+
+def diagnosing(client: kantor.Client, diagnostic: kantor.Diagnostic, inputs: dict[str, Any]) -> Call:
+    """A call for one diagnostic."""
+
+    def call() -> tuple[float, Floats]:
+        (result,) = client.diagnose(diagnostic, inputs).values()
+        return result.value, np.array(result.values)
+
+    return call
+
+
+class Spent(NamedTuple):
+    """Milliseconds of a call: those that pass, and those that the server's processors compute."""
+
+    passed: float
+    computed: float
+
+
+def spent(server: Running, call: Call, budget: Budget) -> Spent:
+    """Times a call, after one that is not timed."""
+    calls = 0
+
+    def counted() -> tuple[float, Floats]:
+        nonlocal calls
+        calls += 1
+        return call()
+
+    call()
+    before = server.processor_ms()
+    passed = interleaved({"": counted}, budget)[""].median
+    return Spent(passed, (server.processor_ms() - before) / calls)
+
+
+def in_milliseconds(what: str, sizes: tuple[int, ...], found: dict[str, list[Spent]]) -> str:
+    """Returns the table of times."""
+    lines = [
+        [name, *(milliseconds(s.passed) for s in line), *(milliseconds(s.computed) for s in line)]
+        for name, line in found.items()
+    ]
+    heads = [f"N={n}, {kind}" for kind in ("ms", "ms of processors") for n in sizes]
+    return table([what, *heads], lines)
 
 
 def widths(client: kantor.Client, dim: int = 16, n: int = 128, batches: int = 64) -> str:

@@ -62,6 +62,12 @@ def _busy_seconds() -> float:
     return (sum(fields) - idle - waiting) / os.sysconf("SC_CLK_TCK")
 
 
+def processor_ms(pid: int) -> float:
+    """The milliseconds that a process has computed, on all processors together."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return 1000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def peak_kib(pid: int | str = "self") -> int:
     """A process's peak resident memory."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

@@ -65,11 +65,23 @@ def _machine(results: dict[str, Any]) -> str:
         f"median {statistics.median(others):.2f}, most {max(others):.2f}",
         f"kantor {about['kantor']} at {about['revision']}, Python {about['python']}; {versions}",
     ]
+    lines += _apart(results["rows"])
     disturbed = [_name(row) for row in results["rows"] if row["others"] > _DISTURBED]
     if disturbed:
         lines.append(f"more than {_DISTURBED:g} cores went to other programs, so that these are worth little: ")
         lines[-1] += "; ".join(disturbed)
     return "\n".join(f"- {line}" for line in lines) + "\n"
+
+
+def _apart(rows: list[Row]) -> list[str]:
+    """When the rows were measured that are not of the run that the others are of."""
+    kinds: dict[str, list[str]] = {}
+    for row in rows:
+        if "run" in row:
+            run = row["run"]
+            load = f"load average {run['load_before']} before and {run['load_after']} after"
+            kinds.setdefault(f"{run['date']} at {run['revision']}, {load}", []).append(row["kind"])
+    return [f"measured apart, {when}: {', '.join(dict.fromkeys(found))}" for when, found in kinds.items()]
 
 
 def _name(row: Row) -> str:

@@ -7,9 +7,12 @@ from bench.rows import Row
 
 _TORCH = """## What PyTorch adds
 
-The energy distance with its gradient over a stream: `stream` is the call on arrays; `kantor.torch.Loss` the same on
-tensors, forward and backward; `by hand` the least that PyTorch allows, an autograd function of one tensor around the
-call on arrays. One call of each in turn; medians.
+The energy distance with its gradient over a stream: `stream` is the call on arrays; `nothing` the same, and then an
+autograd function that does nothing, forward and backward; `by hand` such a function around the call, the least that a
+loss can be; `kantor.torch.Loss` the call on tensors, forward and backward. One call of each in turn, in an order that
+changes; medians, and of what a call adds the median over the turns. What `nothing` adds is PyTorch's, and paid for
+every loss that is a function of Python's: autograd's code is in no cache after a wait for an answer. What is kantor's
+is the last column.
 """
 
 _OVERLAP = """## A step that decodes meanwhile
@@ -36,13 +39,19 @@ def torch_overhead(rows: list[Row]) -> str:
     """The medians, and how much above the call on arrays they are."""
     if not rows:
         return ""
+    ways = ("stream", "nothing", "by hand", "kantor.torch.Loss")
     lines = []
     for row in rows:
-        found = [f"{row['ms'][name]:.3f}" for name in ("stream", "by hand", "kantor.torch.Loss")]
-        above = [f"{row['overhead_us'][name]:.0f}" for name in ("by hand", "kantor.torch.Loss")]
-        lines.append([str(row["n"]), str(row["dim"]), *found, *above])
-    head = ["N", "D", "stream, ms", "by hand, ms", "kantor.torch.Loss, ms", "by hand adds, µs", "Loss adds, µs"]
-    return "\n".join([_TORCH, table(head, lines)])
+        found = [f"{row['ms'][name]:.3f}" for name in ways]
+        above = [f"{row['over_stream_us'][name]:.0f}" for name in ways[1:]]
+        lines.append([str(row["n"]), str(row["dim"]), *found, *above, f"{row['over_nothing_us']:.0f}"])
+    head = [
+        "N",
+        "D",
+        *(f"{name}, ms" for name in ways),
+        *(f"{name} adds, µs" for name in ("nothing", "by hand", "Loss")),
+    ]
+    return "\n".join([_TORCH, table([*head, "Loss adds to nothing, µs"], lines)])
 
 
 def overlap(rows: list[Row]) -> str:
@@ -51,7 +60,7 @@ def overlap(rows: list[Row]) -> str:
     for row in rows:
         lines = []
         for found in row["steps"]:
-            longer, both = max(found["kantor"], found["decoder"]), found["kantor"] + found["decoder"]
+            longer, both = (max(found["kantor"], found["decoder"]), found["kantor"] + found["decoder"])
             times = [milliseconds(found[name]) for name in ("kantor", "decoder", "step")]
             lines.append([found["work"], *times, f"{found['step'] / longer:.2f}", f"{found['step'] / both:.2f}"])
         parts += [_OVERLAP.format(**row)]

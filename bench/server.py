@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import kantor
-from bench.machine import ROOT, peak_kib
+from bench.machine import ROOT, peak_kib, processor_ms
 from bench.measure import Call
 from bench.problems import Floats, Problem
 
@@ -33,6 +33,10 @@ class Running:
     def peak_kib(self) -> int:
         """The server's peak resident memory since its start."""
         return peak_kib(self.pid)
+
+    def processor_ms(self) -> float:
+        """The milliseconds that the server has computed, on all processors together."""
+        return processor_ms(self.pid)
 
 
 @contextmanager

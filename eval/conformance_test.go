@@ -28,8 +28,10 @@ type conformanceCase struct {
 	Name    string
 	Source  string
 	Request json.RawMessage
-	Expect  *expectation
-	Error   *struct{ Code, Field string }
+	// Diagnose is a DiagnoseRequest in place of the EvaluateRequest.
+	Diagnose json.RawMessage
+	Expect   *expectation
+	Error    *struct{ Code, Field string }
 }
 
 type expectation struct {
@@ -40,12 +42,16 @@ type expectation struct {
 		Outcomes []outcome
 		Warnings []string
 	}
-	Gradients map[string]struct {
-		Dtype     string
-		Shape     []int64
-		Values    []float64
-		Tolerance float64
-	}
+	Gradients   map[string]wantedTensor
+	Diagnostics map[string]wantedDiagnostic
+}
+
+// wantedTensor is a gradient, or a detail of a diagnostic.
+type wantedTensor struct {
+	Dtype     string
+	Shape     []int64
+	Values    []wanted
+	Tolerance float64
 }
 
 // outcome is what one problem gives.
@@ -74,7 +80,7 @@ func near(got, want, tolerance float64) bool {
 }
 
 func TestConformance(t *testing.T) {
-	client := serve(t)
+	client, diagnostics := serve(t)
 	paths, err := filepath.Glob("../testdata/conformance/*.json")
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no cases: %v", err)
@@ -90,8 +96,12 @@ func TestConformance(t *testing.T) {
 		if err := decoder.Decode(&c); err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
-		if c.Name+".json" != filepath.Base(path) || c.Source == "" || (c.Expect == nil) == (c.Error == nil) {
-			t.Fatalf("%s: want its own name, a source, and either expect or error", path)
+		if c.Name+".json" != filepath.Base(path) || c.Source == "" || (c.Expect == nil) == (c.Error == nil) || (c.Request == nil) == (c.Diagnose == nil) {
+			t.Fatalf("%s: want its own name, a source, either request or diagnose, and either expect or error", path)
+		}
+		if c.Diagnose != nil {
+			t.Run(c.Name, func(t *testing.T) { c.diagnose(t, diagnostics) })
+			continue
 		}
 		t.Run(c.Name, func(t *testing.T) { c.run(t, client) })
 	}
@@ -115,7 +125,7 @@ func (c conformanceCase) run(t *testing.T, client kantorv1.LossServiceClient) {
 	}
 	text, evalErr := run(t, command)
 	if c.Error != nil {
-		c.checkError(t, unaryErr, streamErr, evalErr)
+		c.checkError(t, map[string]error{"unary": unaryErr, "stream": streamErr}, evalErr)
 		return
 	}
 	for way, err := range map[string]error{"unary": unaryErr, "stream": streamErr, "eval": evalErr} {
@@ -203,9 +213,9 @@ func checkEval(t *testing.T, text, dir string, response *kantorv1.EvaluateRespon
 	}
 }
 
-func (c conformanceCase) checkError(t *testing.T, unary, streamed, evaluated error) {
+func (c conformanceCase) checkError(t *testing.T, ways map[string]error, evaluated error) {
 	t.Helper()
-	for way, err := range map[string]error{"unary": unary, "stream": streamed} {
+	for way, err := range ways {
 		s := status.Convert(err)
 		field := ""
 		for _, detail := range s.Details() {
@@ -275,14 +285,19 @@ func (e *expectation) checkGradients(t *testing.T, got map[string]*kantorv1.Tens
 		t.Errorf("gradients of %v, want of %v", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(e.Gradients)))
 	}
 	for name, want := range e.Gradients {
-		if got[name].GetDtype().String() != want.Dtype || !slices.Equal(got[name].GetShape(), want.Shape) {
-			t.Errorf("%s: gradient %v of shape %v, want %s of %v", name, got[name].GetDtype(), got[name].GetShape(), want.Dtype, want.Shape)
-			continue
-		}
-		for i, v := range elements(got[name]) {
-			if v := float64(v.(number)); !near(v, want.Values[i], want.Tolerance) {
-				t.Errorf("%s: gradient %v at %d, want %v to %v", name, v, i, want.Values[i], want.Tolerance)
-			}
+		want.check(t, name, got[name])
+	}
+}
+
+func (w wantedTensor) check(t *testing.T, name string, got *kantorv1.Tensor) {
+	t.Helper()
+	if got.GetDtype().String() != w.Dtype || !slices.Equal(got.GetShape(), w.Shape) {
+		t.Errorf("%s: %v of shape %v, want %s of %v", name, got.GetDtype(), got.GetShape(), w.Dtype, w.Shape)
+		return
+	}
+	for i, v := range elements(got) {
+		if v := float64(v.(number)); !near(v, float64(w.Values[i]), w.Tolerance) {
+			t.Errorf("%s: %v at %d, want %v to %v", name, v, i, w.Values[i], w.Tolerance)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	kantorv1 "kantor/gen/kantor/v1"
@@ -15,22 +16,17 @@ import (
 
 var diagnosticOneof = (&kantorv1.Diagnostic{}).ProtoReflect().Descriptor().Oneofs().ByName("kind")
 
-// diagnose computes what the flags --diagnostic name and prints the response as one line of JSON.
-func (c Command) diagnose(ctx context.Context, version string, stdout io.Writer) error {
-	if len(c.Term) > 0 || len(c.Extras) > 0 || c.Gradients != "" || c.GradientsPerTerm || c.State != "" || c.Request != "" {
-		return bad("--diagnostic", "is given, want no --term, --extras, --gradients, --gradients-per-term, --state or --request with it")
-	}
-	inputs, origin, err := c.inputs(nil)
+// ofDiagnostics reports whether the text of a request is a DiagnoseRequest's: it has diagnostics, which no EvaluateRequest has.
+func ofDiagnostics(text []byte) bool {
+	var fields map[string]json.RawMessage
+	return json.Unmarshal(text, &fields) == nil && fields["diagnostics"] != nil
+}
+
+// diagnose computes what the flags --diagnostic name, or the request whose text is given, and prints the response as one line of JSON.
+func (c Command) diagnose(ctx context.Context, version string, text []byte, stdout io.Writer) error {
+	request, origin, err := c.diagnosis(text)
 	if err != nil {
 		return err
-	}
-	request := &kantorv1.DiagnoseRequest{Inputs: inputs, Seed: c.Seed}
-	for i, text := range c.Diagnostic {
-		diagnostic, err := parseDiagnostic(text)
-		if err != nil {
-			return bad(diagnosticFlag(i, ""), "%v", err)
-		}
-		request.Diagnostics = append(request.Diagnostics, diagnostic)
 	}
 	response, err := server.Evaluator{Version: version}.Diagnose(ctx, request)
 	if err != nil {
@@ -39,7 +35,37 @@ func (c Command) diagnose(ctx context.Context, version string, stdout io.Writer)
 	return printDiagnosis(stdout, response)
 }
 
-// parseDiagnostic reads kind:field=value,… as parseTerm does.
+// diagnosis makes the request that the command stands for, and tells where its parts came from; nil: from a request.
+func (c Command) diagnosis(text []byte) (*kantorv1.DiagnoseRequest, *origins, error) {
+	request := &kantorv1.DiagnoseRequest{}
+	if len(c.Diagnostic) == 0 {
+		if c.givesMore() || c.Gradients != "" {
+			return nil, nil, bad("--request", "is a whole request for diagnostics, want no other flag with it")
+		}
+		if err := protojson.Unmarshal(text, request); err != nil {
+			return nil, nil, bad("--request", "%v", err)
+		}
+		return request, nil, nil
+	}
+	if len(c.Term) > 0 || len(c.Extras) > 0 || c.Gradients != "" || c.GradientsPerTerm || c.State != "" || c.Request != "" {
+		return nil, nil, bad("--diagnostic", "is given, want no --term, --extras, --gradients, --gradients-per-term, --state or --request with it")
+	}
+	inputs, origin, err := c.inputs(nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	request.Inputs, request.Seed = inputs, c.Seed
+	for i, text := range c.Diagnostic {
+		diagnostic, err := parseDiagnostic(text)
+		if err != nil {
+			return nil, nil, bad(diagnosticFlag(i, ""), "%v", err)
+		}
+		request.Diagnostics = append(request.Diagnostics, diagnostic)
+	}
+	return request, origin, nil
+}
+
+// parseDiagnostic reads kind:field=value,… as ParseTerm does.
 func parseDiagnostic(text string) (*kantorv1.Diagnostic, error) {
 	kind, settings, _ := strings.Cut(text, ":")
 	fd := diagnosticOneof.Fields().ByName(protoreflect.Name(kind))
@@ -55,8 +81,8 @@ func diagnosticFlag(i int, detail string) string {
 	return withDetail(fmt.Sprintf("--diagnostic %d", i+1), detail)
 }
 
-// diagnosis is what is printed of diagnostics.
-type diagnosis struct {
+// diagnosisResult is what is printed of diagnostics.
+type diagnosisResult struct {
 	Diagnostics []diagnostic `json:"diagnostics"`
 }
 
@@ -69,7 +95,7 @@ type diagnostic struct {
 }
 
 func printDiagnosis(w io.Writer, response *kantorv1.DiagnoseResponse) error {
-	out := diagnosis{}
+	out := diagnosisResult{}
 	for _, d := range response.GetDiagnostics() {
 		values := make([]number, len(d.GetValues()))
 		for i, v := range d.GetValues() {

@@ -43,14 +43,17 @@ func TestMistakesOfDiagnostics(t *testing.T) {
 	with := of("entropy")
 	with.Term = []string{"stein"}
 	for name, m := range map[string]mistake{
-		"kind":    {of("variance"), `--diagnostic 1: "variance" is no diagnostic, want one of ["active_units" "nearest_neighbour_kl"`},
-		"field":   {of("entropy:blur=1"), `--diagnostic 1: "blur" is no field, want one of ["name" "source" "neighbours"]`},
-		"value":   {of("active_units:posterior=source", "entropy:neighbours=-1"), "--diagnostic 2 (entropy.neighbours): is -1"},
-		"input":   {of("entropy:source=x"), `--diagnostic 1 (entropy.source): there is no input "x"`},
-		"unused":  {Command{Source: x, Target: x, Diagnostic: []string{"active_units:posterior=source"}}, "--target: is used by no diagnostic"},
-		"twice":   {of("entropy", "entropy"), "--diagnostic 2 (name): "},
-		"a term":  {with, "--diagnostic: is given, want no --term"},
-		"request": {Command{Request: "-", Diagnostic: []string{"entropy"}}, "--diagnostic: is given, want no --term"},
+		"kind":     {of("variance"), `--diagnostic 1: "variance" is no diagnostic, want one of ["active_units" "nearest_neighbour_kl"`},
+		"field":    {of("entropy:blur=1"), `--diagnostic 1: "blur" is no field, want one of ["name" "source" "neighbours"]`},
+		"value":    {of("active_units:posterior=source", "entropy:neighbours=-1"), "--diagnostic 2 (entropy.neighbours): is -1"},
+		"input":    {of("entropy:source=x"), `--diagnostic 1 (entropy.source): there is no input "x"`},
+		"unused":   {Command{Source: x, Target: x, Diagnostic: []string{"active_units:posterior=source"}}, "--target: is used by no diagnostic"},
+		"twice":    {of("entropy", "entropy"), "--diagnostic 2 (name): "},
+		"no field": {Command{Request: f.raw("unknown", []byte(`{"diagnostics": [{"entropy": {"blur": 1}}]}`))}, "--request: "},
+		"more":     {Command{Request: f.raw("none", []byte(`{"diagnostics": []}`)), Gradients: "g"}, "--request: is a whole request for diagnostics"},
+		"none":     {Command{Request: f.raw("none", []byte(`{"diagnostics": []}`))}, "diagnostics: has 0 diagnostics"},
+		"a term":   {with, "--diagnostic: is given, want no --term"},
+		"request":  {Command{Request: "-", Diagnostic: []string{"entropy"}}, "--diagnostic: is given, want no --term"},
 	} {
 		_, err := run(t, m.command)
 		var bad *losses.InputError

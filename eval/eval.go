@@ -44,16 +44,20 @@ type Command struct {
 	Gradients          string   `placeholder:"DIR" help:"Write the gradient of every given tensor to a file in DIR: source.npy, log-variance.npy."`
 	GradientsPerTerm   bool     `help:"With --gradients, write those of each term's unweighted value too, to DIR/TERM."`
 	State              string   `placeholder:"FILE" help:"What cone_critic terms have learnt: read if the file is there, and written anew."`
-	Request            string   `placeholder:"FILE" help:"An EvaluateRequest in protobuf's JSON form instead of all but --gradients; - is standard input."`
+	Request            string   `placeholder:"FILE" help:"An EvaluateRequest, or a DiagnoseRequest, in protobuf's JSON form instead of all but --gradients; - is standard input."`
 }
 
 // Run computes a command and prints the result as one JSON object. What is wrong with the command is a *[losses.InputError] whose field is a flag or, with
 // Request, a path in the request.
 func Run(ctx context.Context, version string, c Command, stdin io.Reader, stdout io.Writer) error {
-	if len(c.Diagnostic) > 0 {
-		return c.diagnose(ctx, version, stdout)
+	text, err := c.read(stdin)
+	if err != nil {
+		return bad("--request", "%v", err)
 	}
-	request, origin, err := c.request(stdin)
+	if len(c.Diagnostic) > 0 || ofDiagnostics(text) {
+		return c.diagnose(ctx, version, text, stdout)
+	}
+	request, origin, err := c.request(text)
 	if err != nil {
 		return err
 	}
@@ -76,16 +80,27 @@ func Run(ctx context.Context, version string, c Command, stdin io.Reader, stdout
 	return print(stdout, response)
 }
 
-// request makes the request that the command stands for, and tells where its parts came from; nil: from a request.
-func (c Command) request(stdin io.Reader) (*kantorv1.EvaluateRequest, *origins, error) {
+// read returns what --request names; nothing without it.
+func (c Command) read(stdin io.Reader) ([]byte, error) {
+	switch c.Request {
+	case "":
+		return nil, nil
+	case "-":
+		return io.ReadAll(stdin)
+	}
+	return os.ReadFile(c.Request)
+}
+
+// request makes the request that the command stands for, and tells where its parts came from; nil: from a request, whose text is given.
+func (c Command) request(text []byte) (*kantorv1.EvaluateRequest, *origins, error) {
 	if c.Request == "" {
 		return c.assemble()
 	}
 	if c.givesMore() {
 		return nil, nil, bad("--request", "is the whole request, want no other flag with it but --gradients")
 	}
-	request, err := readRequest(c.Request, stdin)
-	if err != nil {
+	request := &kantorv1.EvaluateRequest{}
+	if err := protojson.Unmarshal(text, request); err != nil {
 		return nil, nil, bad("--request", "%v", err)
 	}
 	if c.Gradients != "" && len(request.GetObjective().GetGradients()) == 0 {
@@ -107,26 +122,11 @@ func (c Command) givesMore() bool {
 	return len(c.Input) > 0 || len(c.Term) > 0 || len(c.Extras) > 0 || c.Seed != 0 || c.GradientsPerTerm || c.State != ""
 }
 
-func readRequest(file string, stdin io.Reader) (*kantorv1.EvaluateRequest, error) {
-	var text []byte
-	var err error
-	if file == "-" {
-		text, err = io.ReadAll(stdin)
-	} else {
-		text, err = os.ReadFile(file)
-	}
-	if err != nil {
-		return nil, err
-	}
-	request := &kantorv1.EvaluateRequest{}
-	return request, protojson.Unmarshal(text, request)
-}
-
 // assemble makes a request of files and terms.
 func (c Command) assemble() (*kantorv1.EvaluateRequest, *origins, error) {
 	objective := &kantorv1.Objective{Extras: slices.Clone(c.Extras), GradientsPerTerm: c.GradientsPerTerm}
 	for i, text := range c.Term {
-		term, err := parseTerm(text)
+		term, err := ParseTerm(text)
 		if err != nil {
 			return nil, nil, bad(termFlag(i, ""), "%v", err)
 		}

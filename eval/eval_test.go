@@ -83,7 +83,8 @@ func TestFlagsAreTheRequest(t *testing.T) {
 	if err != nil || !proto.Equal(assembled, request) {
 		t.Fatalf("the flags make %v, want %v (%v)", assembled, request, err)
 	}
-	unary, err := serve(t).Evaluate(t.Context(), request)
+	client, _ := serve(t)
+	unary, err := client.Evaluate(t.Context(), request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +233,7 @@ func FuzzParseTerm(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if term, err := parseTerm(text); err == nil && term.GetLoss() == nil {
+		if term, err := ParseTerm(text); err == nil && term.GetLoss() == nil {
 			t.Errorf("%q became a term without a loss", text)
 		}
 	})

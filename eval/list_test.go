@@ -115,7 +115,7 @@ func TestListedValuesParse(t *testing.T) {
 				case "INTEGER":
 					value = "3"
 				}
-				if _, err := parseTerm(topic.name + ":" + string(fd.Name()) + "=" + value); err != nil {
+				if _, err := ParseTerm(topic.name + ":" + string(fd.Name()) + "=" + value); err != nil {
 					t.Errorf("%s: %v", topic.name, err)
 				}
 			}

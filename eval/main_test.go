@@ -26,7 +26,7 @@ const version = "test"
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // serve serves on loopback until the test ends.
-func serve(t *testing.T) kantorv1.LossServiceClient {
+func serve(t *testing.T) (kantorv1.LossServiceClient, kantorv1.DiagnosticServiceClient) {
 	t.Helper()
 	srv, err := server.New(server.Config{Version: version, DrainGrace: 10 * time.Second})
 	if err != nil {
@@ -50,7 +50,7 @@ func serve(t *testing.T) kantorv1.LossServiceClient {
 			t.Error(err)
 		}
 	})
-	return kantorv1.NewLossServiceClient(conn)
+	return kantorv1.NewLossServiceClient(conn), kantorv1.NewDiagnosticServiceClient(conn)
 }
 
 // files writes .npy files and returns their paths by name.

@@ -150,7 +150,7 @@ func TestStatesThatAreRefused(t *testing.T) {
 func TestALoopOfCommandsTrainsACritic(t *testing.T) {
 	f := newFiles(t)
 	file := filepath.Join(f.dir, "state.json")
-	client := serve(t)
+	client, _ := serve(t)
 	var state *kantorv1.Input
 	for step := range 4 {
 		x, y := f64([]int64{2, 1}, float64(step), 1), f64([]int64{2, 1}, 5, float64(6+step))

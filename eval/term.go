@@ -12,9 +12,9 @@ import (
 
 var lossOneof = (&kantorv1.Term{}).ProtoReflect().Descriptor().Oneofs().ByName("loss")
 
-// parseTerm reads loss:field=value,… A field is one of the term or of the loss's message, found by reflection: a loss that the contract gains is known
+// ParseTerm reads one term as --term has it, loss:field=value,… A field is one of the term or of the loss's message, found by reflection: a loss that the contract gains is known
 // here at once.
-func parseTerm(text string) (*kantorv1.Term, error) {
+func ParseTerm(text string) (*kantorv1.Term, error) {
 	loss, settings, _ := strings.Cut(text, ":")
 	fd := lossOneof.Fields().ByName(protoreflect.Name(loss))
 	if fd == nil {

@@ -15,7 +15,10 @@ var (
 	testName = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
 	mention  = regexp.MustCompile("`(\\w+\\.Test\\w+)`")
 	// A row's tests have its number in their name or in front of their comment.
-	rowInName    = regexp.MustCompile(`(?m)^func (Test(T\d+[a-z]?)[A-Z]\w*)\(`)
+	rowInName = regexp.MustCompile(`(?m)^func (Test(T\d+[a-z]?)[A-Z]\w*)\(`)
+	// A command of the text, and what it runs where.
+	goTest       = regexp.MustCompile("`go test -run '?([^ `']+)'?((?: \\./[\\w/]+)+)`")
+	pytest       = regexp.MustCompile("`\\.venv/bin/pytest -k (\\w+) ([\\w/]+\\.py)`")
 	rowInComment = regexp.MustCompile(`(?m)^// (?:Row )?(T\d+[a-z]?)[ :].*\n(?://.*\n)*func (Test\w+)\(`)
 )
 
@@ -41,6 +44,39 @@ func TestRowsOfTheMathematics(t *testing.T) {
 	}
 	for row, names := range tests {
 		t.Errorf("row %s is not there once, and has the tests %s", row, names)
+	}
+}
+
+// Every command in docs/mathematics.md runs something in each place that it names. What it runs passes, or this run of all tests fails.
+func TestCommandsOfTheMathematics(t *testing.T) {
+	text, err := os.ReadFile("../docs/mathematics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := testsByRow(t)[""]
+	commands := goTest.FindAllStringSubmatch(string(text), -1)
+	if written := strings.Count(string(text), "go test -run"); len(commands) != written || written < 20 {
+		t.Errorf("%d of %d commands can be read", len(commands), written)
+	}
+	for _, m := range commands {
+		pattern, err := regexp.Compile(m[1])
+		if err != nil {
+			t.Fatalf("%s: %v", m[0], err)
+		}
+		for folder := range strings.FieldsSeq(m[2]) {
+			runs := func(test string) bool {
+				name, isThere := strings.CutPrefix(test, filepath.Base(folder)+".")
+				return isThere && pattern.MatchString(name)
+			}
+			if _, err := os.Stat(filepath.Join("..", folder)); err != nil || !slices.ContainsFunc(all, runs) {
+				t.Errorf("%s runs nothing in %s (%v)", m[0], folder, err)
+			}
+		}
+	}
+	for _, m := range pytest.FindAllStringSubmatch(string(text), -1) {
+		if source, err := os.ReadFile(filepath.Join("..", m[2])); err != nil || !strings.Contains(string(source), "\ndef "+m[1]+"(") {
+			t.Errorf("%s runs nothing (%v)", m[0], err)
+		}
 	}
 }
 

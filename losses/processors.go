@@ -8,3 +8,6 @@ func SetProcessors(n int) { parallel.SetSlots(n) }
 
 // Processors is how many goroutines compute at once, as [SetProcessors] has it.
 func Processors() int { return parallel.Slots() }
+
+// Tiles is how many tiles of work this process has begun, of at most a millisecond or so each: it stands still when nothing is computed.
+func Tiles() int64 { return parallel.Tiles() }

@@ -69,7 +69,7 @@ const (
 	SelfShrinks = "SELF_SHRINKS"
 	// BlurLarge says that the temperature hides differences in variance.
 	BlurLarge = "BLUR_LARGE"
-	// FewPoints says that a covariance is of few points for its dimension.
+	// FewPoints says that a covariance is of few points for its dimension, or an expected scale of fewer than are known.
 	FewPoints = "FEW_POINTS"
 	// HighDimension says that an estimate is rough in so many dimensions.
 	HighDimension = "HIGH_DIMENSION"

@@ -46,3 +46,14 @@ func decodeExpectedShrink(path string, m *kantorv1.ExpectedShrink) (losses.Loss,
 	e.Debias, err = decodeDebias(path, m.GetDebias())
 	return e, err
 }
+
+// diagnosticKinds are the kinds that diagnostics name.
+func diagnosticKinds(diagnostics []*kantorv1.Diagnostic) []string {
+	kinds := make([]string, len(diagnostics))
+	for i, d := range diagnostics {
+		if fd := d.ProtoReflect().WhichOneof(diagnosticOneof); fd != nil {
+			kinds[i] = string(fd.Name())
+		}
+	}
+	return kinds
+}

@@ -8,10 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
-
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	kantorv1 "kantor/gen/kantor/v1"
 	"kantor/losses"
@@ -25,42 +21,39 @@ type diagnosticService struct {
 
 // Diagnose implements DiagnosticService.
 func (d diagnosticService) Diagnose(ctx context.Context, req *kantorv1.DiagnoseRequest) (*kantorv1.DiagnoseResponse, error) {
-	response, err := d.server.diagnose(ctx, req)
-	return response, toStatus(err).Err()
+	p := newPassage(d.server)
+	defer p.release()
+	response, err := d.server.diagnose(ctx, req, p)
+	return response, unaryError(ctx, err)
 }
 
 // diagnose is what compute is for an objective. Diagnostics are not counted among the evaluations.
-func (s *Server) diagnose(ctx context.Context, req *kantorv1.DiagnoseRequest) (*kantorv1.DiagnoseResponse, error) {
-	response, err := s.evaluator.Diagnose(ctx, req)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return nil, context.Cause(ctx)
-	case err != nil:
-		return nil, err
-	}
-	if size := proto.Size(response); size > s.config.MessageBytes {
-		return nil, &tooLargeError{fmt.Sprintf("the response has %d bytes, want at most %d: ask for fewer diagnostics or problems", size, s.config.MessageBytes)}
-	}
-	return response, nil
+func (s *Server) diagnose(ctx context.Context, req *kantorv1.DiagnoseRequest, p *passage) (*kantorv1.DiagnoseResponse, error) {
+	return through(ctx, p, s.config.MessageBytes, "ask for fewer diagnostics or problems", func() (*kantorv1.DiagnoseResponse, error) {
+		p.describe(diagnosticKinds(req.GetDiagnostics()), req, req.GetInputs())
+		return s.evaluator.diagnose(ctx, req, p)
+	})
 }
 
 // Diagnose computes diagnostics. Errors are those of [Evaluator.Evaluate].
 func (e Evaluator) Diagnose(ctx context.Context, req *kantorv1.DiagnoseRequest) (*kantorv1.DiagnoseResponse, error) {
-	start := time.Now()
+	return e.diagnose(ctx, req, newPassage(nil))
+}
+
+// diagnose is Diagnose on a passage.
+func (e Evaluator) diagnose(ctx context.Context, req *kantorv1.DiagnoseRequest, p *passage) (*kantorv1.DiagnoseResponse, error) {
 	evaluation, err := bindDiagnostics(req)
 	if err != nil {
 		return nil, err
 	}
-	bound := time.Now()
-	result, err := e.run(ctx, evaluation)
+	result, err := e.run(ctx, evaluation, p)
 	if err != nil {
 		return nil, err
 	}
-	response := &kantorv1.DiagnoseResponse{Build: e.build()}
+	response := &kantorv1.DiagnoseResponse{Build: e.build(), Timing: p.timing()}
 	for _, t := range result.Terms {
 		response.Diagnostics = append(response.Diagnostics, encodeDiagnostic(t))
 	}
-	response.Timing = &kantorv1.Timing{Decode: durationpb.New(bound.Sub(start)), Compute: durationpb.New(time.Since(bound))}
 	return response, nil
 }
 

@@ -2,9 +2,6 @@ package server
 
 import (
 	"context"
-	"time"
-
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	kantorv1 "kantor/gen/kantor/v1"
 	"kantor/losses"
@@ -21,43 +18,47 @@ type Evaluator struct {
 
 // Evaluate computes one request. The error is a *[losses.InputError] with the path of what is wrong, or the context's.
 func (e Evaluator) Evaluate(ctx context.Context, req *kantorv1.EvaluateRequest) (*kantorv1.EvaluateResponse, error) {
-	start := time.Now()
+	p := newPassage(nil)
 	evaluation, err := bind(req)
 	if err != nil {
 		return nil, err
 	}
-	return e.compute(ctx, evaluation, start)
+	return e.compute(ctx, evaluation, p)
 }
 
-// consume is Evaluate, and takes the inputs out of a request that it bound: whoever holds it until the answer does not hold their bytes meanwhile.
-func (e Evaluator) consume(ctx context.Context, req *kantorv1.EvaluateRequest) (*kantorv1.EvaluateResponse, error) {
-	start := time.Now()
+// consume is Evaluate on a passage, and takes the inputs out of a request that it bound: whoever holds it until the answer does not hold their bytes meanwhile.
+func (e Evaluator) consume(ctx context.Context, req *kantorv1.EvaluateRequest, p *passage) (*kantorv1.EvaluateResponse, error) {
 	evaluation, err := bind(req)
 	if err != nil {
 		return nil, err
 	}
 	req.Inputs = nil
-	return e.compute(ctx, evaluation, start)
+	return e.compute(ctx, evaluation, p)
 }
 
-// compute solves what was bound since start.
-func (e Evaluator) compute(ctx context.Context, evaluation *losses.Evaluation, start time.Time) (*kantorv1.EvaluateResponse, error) {
-	bound := time.Now()
-	result, err := e.run(ctx, evaluation)
+// compute answers what was bound.
+func (e Evaluator) compute(ctx context.Context, evaluation *losses.Evaluation, p *passage) (*kantorv1.EvaluateResponse, error) {
+	result, err := e.run(ctx, evaluation, p)
 	if err != nil {
 		return nil, err
 	}
 	response := encode(result)
-	response.Timing = &kantorv1.Timing{Decode: durationpb.New(bound.Sub(start)), Compute: durationpb.New(time.Since(bound))}
-	response.Build = e.build()
+	response.Timing, response.Build = p.timing(), e.build()
 	return response, nil
 }
 
-func (e Evaluator) run(ctx context.Context, evaluation *losses.Evaluation) (*losses.Result, error) {
-	if e.solve != nil {
-		return e.solve(evaluation, ctx)
+// run waits for the turn of what was bound, and solves it.
+func (e Evaluator) run(ctx context.Context, evaluation *losses.Evaluation, p *passage) (*losses.Result, error) {
+	if err := p.admit(ctx, evaluation); err != nil {
+		return nil, err
 	}
-	return evaluation.Evaluate(ctx)
+	solve := (*losses.Evaluation).Evaluate
+	if e.solve != nil {
+		solve = e.solve
+	}
+	result, err := solve(evaluation, ctx)
+	p.solved(result)
+	return result, err
 }
 
 // bind decodes and checks a request.

@@ -7,13 +7,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	kantorv1 "kantor/gen/kantor/v1"
 	"kantor/losses"
@@ -78,16 +81,18 @@ func TestLossNamesAreKinds(t *testing.T) {
 }
 
 func TestServerInfoTellsLimits(t *testing.T) {
-	s := start(t, Config{MessageBytes: 1 << 20, Window: 2})
+	s := start(t, Config{MessageBytes: 1 << 20, Window: 2, MemoryBytes: 1 << 30, Queue: 7, QueueWait: time.Second, StreamIdle: time.Minute})
 	info, err := kantorv1.NewInfoServiceClient(s.conn).GetServerInfo(testContext(t), &kantorv1.GetServerInfoRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := &kantorv1.Limits{MessageBytes: 1 << 20, Points: losses.MaxPoints, Dimension: losses.MaxDimension, Terms: losses.MaxTerms, Window: 2,
-		Problems: losses.MaxProblems}
+		Problems: losses.MaxProblems, MemoryBytes: 6 << 27, Queue: 7, RunningSmall: int32(max(4, 2*losses.Processors())),
+		RunningLarge: int32(max(8, losses.Processors())), QueueWait: durationpb.New(time.Second), StreamIdle: durationpb.New(time.Minute)}
 	names := []string{"sinkhorn", "kantorovich", "kl", "transport", "sliced", "bures", "mmd", "stein", "cone_critic", "categorical_kl", "bernoulli_kl",
 		"von_mises_fisher_kl", "discrete_kl", "jensen_shannon", "total_correlation", "dip", "stress"}
-	if !proto.Equal(info.GetLimits(), want) || !slices.Equal(info.GetLosses(), names) {
+	diagnostics := []string{"active_units", "nearest_neighbour_kl", "entropy", "permutation_test", "effective_scale", "expected_shrink"}
+	if !proto.Equal(info.GetLimits(), want) || !slices.Equal(info.GetLosses(), names) || !slices.Equal(info.GetDiagnostics(), diagnostics) {
 		t.Errorf("info %v", info)
 	}
 }
@@ -171,8 +176,8 @@ func TestRecoveryCoversOtherCalls(t *testing.T) {
 	}
 	defer s.Drain(0)
 	unary, stream := s.interceptors()
-	_, inUnary := unary[1](t.Context(), nil, nil, func(context.Context, any) (any, error) { panic("secret") })
-	inStream := stream[1](nil, contextStream{ctx: t.Context()}, nil, func(any, grpc.ServerStream) error { panic("secret") })
+	inUnary := throughUnary(t.Context(), unary, func(context.Context, any) (any, error) { panic("secret") })
+	inStream := throughStream(contextStream{ctx: t.Context()}, stream, func(any, grpc.ServerStream) error { panic("secret") })
 	for _, err := range []error{inUnary, inStream} {
 		if st := status.Convert(err); st.Code() != codes.Internal || strings.Contains(st.String(), "secret") {
 			t.Errorf("got %v, want INTERNAL, masked", st)
@@ -180,13 +185,42 @@ func TestRecoveryCoversOtherCalls(t *testing.T) {
 	}
 }
 
-// contextStream is a server's stream of which only the context is used.
+// throughUnary calls a handler through interceptors, as gRPC does.
+func throughUnary(ctx context.Context, interceptors []grpc.UnaryServerInterceptor, handler grpc.UnaryHandler) error {
+	for _, each := range slices.Backward(interceptors) {
+		inner := handler
+		handler = func(ctx context.Context, req any) (any, error) {
+			return each(ctx, req, &grpc.UnaryServerInfo{FullMethod: "/a/B"}, inner)
+		}
+	}
+	_, err := handler(grpc.NewContextWithServerTransportStream(ctx, headers{}), nil)
+	return err
+}
+
+// throughStream does for a stream what throughUnary does for a call.
+func throughStream(wire grpc.ServerStream, interceptors []grpc.StreamServerInterceptor, handler grpc.StreamHandler) error {
+	for _, each := range slices.Backward(interceptors) {
+		inner := handler
+		handler = func(srv any, wire grpc.ServerStream) error {
+			return each(srv, wire, &grpc.StreamServerInfo{FullMethod: "/a/B"}, inner)
+		}
+	}
+	return handler(nil, wire)
+}
+
+// headers take what interceptors say of a call.
+type headers struct{ grpc.ServerTransportStream }
+
+func (headers) SetHeader(metadata.MD) error { return nil }
+
+// contextStream is a server's stream of which only the context and the header are used.
 type contextStream struct {
 	grpc.ServerStream
 	ctx context.Context
 }
 
-func (b contextStream) Context() context.Context { return b.ctx }
+func (b contextStream) Context() context.Context    { return b.ctx }
+func (b contextStream) SetHeader(metadata.MD) error { return nil }
 
 func TestMessagesAboveTheLimitAreRefused(t *testing.T) {
 	s := start(t, Config{MessageBytes: 4096})

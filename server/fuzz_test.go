@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -86,6 +87,35 @@ func FuzzDecodeRequest(f *testing.F) {
 	})
 }
 
+// FuzzDiagnoseRequest wants of any bytes no panic and nothing but InputErrors that do not speak of objectives.
+func FuzzDiagnoseRequest(f *testing.F) {
+	for _, req := range conformanceDiagnoses(f) {
+		raw, err := proto.Marshal(req)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var req kantorv1.DiagnoseRequest
+		if proto.Unmarshal(raw, &req) != nil {
+			return
+		}
+		for name, input := range req.GetInputs() { // a sampled prior is the one thing that is larger than what was sent
+			if p := input.GetPrior(); p != nil && p.GetSize() > 1000 {
+				delete(req.Inputs, name)
+			}
+		}
+		if _, err := bindDiagnostics(&req); err != nil {
+			wantInputError(t, err)
+			var bad *losses.InputError
+			if errors.As(err, &bad) && strings.HasPrefix(bad.Field, "objective") {
+				t.Errorf("%v speaks of an objective", err)
+			}
+		}
+	})
+}
+
 // FuzzStreamFrame wants of any frame, first or later, an answer, a failure or a refusal, and no panic.
 func FuzzStreamFrame(f *testing.F) {
 	open := &kantorv1.EvaluateStreamRequest{Message: &kantorv1.EvaluateStreamRequest_Open{Open: klOpen()}}
@@ -131,6 +161,10 @@ func FuzzStreamFrame(f *testing.F) {
 				t.Errorf("got %v", status.FromProto(failure.GetStatus()))
 			}
 		}
+		st.letGo()
+		if load := srv.Load(); load != (Load{}) {
+			t.Errorf("nothing is left to do, but the load is %+v", load)
+		}
 	})
 }
 
@@ -151,24 +185,74 @@ func conformanceRequests(tb testing.TB) []*kantorv1.EvaluateRequest {
 	}
 	var requests []*kantorv1.EvaluateRequest
 	for _, file := range files {
-		requests = append(requests, conformanceRequest(tb, file))
+		if given := conformanceCase(tb, file).Request; given != nil {
+			requests = append(requests, fromJSON(tb, file, given, &kantorv1.EvaluateRequest{}))
+		}
 	}
 	return requests
 }
 
-func conformanceRequest(tb testing.TB, file string) *kantorv1.EvaluateRequest {
+// conformanceDiagnoses are those for diagnostics.
+func conformanceDiagnoses(tb testing.TB) []*kantorv1.DiagnoseRequest {
+	tb.Helper()
+	files, err := filepath.Glob("../testdata/conformance/*.json")
+	var requests []*kantorv1.DiagnoseRequest
+	for _, file := range files {
+		if given := conformanceCase(tb, file).Diagnose; given != nil {
+			requests = append(requests, fromJSON(tb, file, given, &kantorv1.DiagnoseRequest{}))
+		}
+	}
+	if err != nil || len(requests) == 0 {
+		tb.Fatalf("no cases: %v", err)
+	}
+	return requests
+}
+
+// conformanceCase reads a case: it has one of both requests.
+func conformanceCase(tb testing.TB, file string) (c struct{ Request, Diagnose json.RawMessage }) {
 	tb.Helper()
 	text, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(text, &c)
+	}
 	if err != nil {
-		tb.Fatal(err)
-	}
-	var c struct{ Request json.RawMessage }
-	if err := json.Unmarshal(text, &c); err != nil {
 		tb.Fatalf("%s: %v", file, err)
 	}
-	req := &kantorv1.EvaluateRequest{}
-	if err := protojson.Unmarshal(c.Request, req); err != nil {
+	return c
+}
+
+func fromJSON[M proto.Message](tb testing.TB, file string, text []byte, message M) M {
+	tb.Helper()
+	if err := protojson.Unmarshal(text, message); err != nil {
 		tb.Fatalf("%s: %v", file, err)
 	}
-	return req
+	return message
+}
+
+// FuzzParseTokens wants of any file no panic, no secret in an error, and that what is accepted is found by its text alone.
+func FuzzParseTokens(f *testing.F) {
+	for _, text := range []string{"", "# x\n", "one:" + tokenA, "one:" + tokenA + "\r\n two:" + tokenB + "\n", "one:sha256:" + hexDigest(tokenA), "one:sha256:00",
+		"one:" + tokenA + "\ntwo:" + tokenA, "\x00:" + tokenA, "one:" + tokenA + "=\n", "sha256:" + tokenA, "one:two:" + tokenA, ":\n::\n"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		tokens, err := parseTokens(text)
+		accepted := &Tokens{}
+		accepted.current.Store(&tokens)
+		for line := range strings.SplitSeq(string(text), "\n") {
+			name, secret, _ := strings.Cut(strings.TrimSpace(line), ":")
+			if err != nil && len(secret) >= minTokenBytes && strings.Contains(err.Error(), secret) {
+				t.Errorf("the error tells %q: %v", secret, err)
+			}
+			if err != nil || line == "" || strings.HasPrefix(name, "#") || secret == "" || strings.HasPrefix(secret, "sha256:") {
+				continue
+			}
+			if found := accepted.find(secret); found == nil || found.name != name {
+				t.Errorf("%q is not found as %q's", secret, name)
+			}
+		}
+		if err == nil && (len(tokens) == 0 || len(tokens) > maxTokens || accepted.find("") != nil) {
+			t.Errorf("%d tokens were accepted", len(tokens))
+		}
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	kantorv1 "kantor/gen/kantor/v1"
 	"kantor/losses"
@@ -14,6 +15,9 @@ var lossOneof = (&kantorv1.Term{}).ProtoReflect().Descriptor().Oneofs().ByName("
 
 // lossNames lists the losses that a term can name.
 func lossNames() []string { return fieldNames(lossOneof) }
+
+// diagnosticNames lists the diagnostics that a request can name.
+func diagnosticNames() []string { return fieldNames(diagnosticOneof) }
 
 // fieldNames lists the cases of a oneof.
 func fieldNames(oneof protoreflect.OneofDescriptor) []string {
@@ -32,6 +36,15 @@ func lossName(t *kantorv1.Term) string {
 	return ""
 }
 
+// termKinds are the losses that an objective's terms name.
+func termKinds(objective *kantorv1.Objective) []string {
+	kinds := make([]string, len(objective.GetTerms()))
+	for i, t := range objective.GetTerms() {
+		kinds[i] = lossName(t)
+	}
+	return kinds
+}
+
 // lossMessage returns the parameters of a term that names a loss.
 func lossMessage(t *kantorv1.Term) protoreflect.Message {
 	return t.ProtoReflect().Mutable(t.ProtoReflect().WhichOneof(lossOneof)).Message()
@@ -48,6 +61,7 @@ func (i infoService) GetServerInfo(_ context.Context, req *kantorv1.GetServerInf
 	if err := refuseUnknown("", req.ProtoReflect()); err != nil {
 		return nil, toStatus(err).Err()
 	}
+	limits := i.server.config.admission()
 	return &kantorv1.GetServerInfoResponse{
 		Build: i.server.evaluator.build(),
 		Limits: &kantorv1.Limits{
@@ -57,8 +71,15 @@ func (i infoService) GetServerInfo(_ context.Context, req *kantorv1.GetServerInf
 			Terms:        losses.MaxTerms,
 			Window:       int32(i.server.config.Window),
 			Problems:     losses.MaxProblems,
+			MemoryBytes:  limits.Most(),
+			Queue:        int32(limits.PerCaller),
+			RunningSmall: int32(limits.Small),
+			RunningLarge: int32(limits.Large),
+			QueueWait:    durationpb.New(limits.Wait),
+			StreamIdle:   durationpb.New(i.server.config.StreamIdle),
 		},
-		Losses:  lossNames(),
-		Threads: int32(losses.Processors()),
+		Losses:      lossNames(),
+		Threads:     int32(losses.Processors()),
+		Diagnostics: diagnosticNames(),
 	}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -14,21 +15,63 @@ import (
 // staleDial is how long a socket file's owner has to answer before the file counts as left behind.
 const staleDial = time.Second
 
-// Listen listens on "unix:PATH", for the user alone, or on "HOST:PORT". There is no encryption or authentication, so an address that other machines can
-// reach is refused unless insecure. What is wrong with the address itself is a *[losses.InputError].
+// Listen listens where the server may: see [Config.CheckAddress].
+func (s *Server) Listen(address string, insecure bool) (net.Listener, error) {
+	if err := s.config.CheckAddress(address, insecure); err != nil {
+		return nil, err
+	}
+	listener, err := Listen(address, insecure || s.config.TLS != nil)
+	if err == nil && !s.knowsCallers() {
+		if tcp, ok := listener.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+			s.config.Logger.Warn("whoever reaches this address may call: there are no tokens and no authority of clients", slog.String("address", Address(listener)))
+		}
+	}
+	return listener, err
+}
+
+// knowsCallers tells whether callers have to show who they are.
+func (s *Server) knowsCallers() bool {
+	return s.config.Tokens != nil || s.config.TLS != nil && s.config.TLS.current.Load().ClientCAs != nil
+}
+
+// CheckAddress tells whether a server may listen on an address: where other machines can reach it, if it encrypts, or if it is insecure and has no tokens,
+// which would be there for all to read. The error is a *[losses.InputError].
+func (c Config) CheckAddress(address string, insecure bool) error {
+	if strings.HasPrefix(address, "unix:") || c.TLS != nil {
+		return nil
+	}
+	resolved, err := resolve(address, insecure)
+	if err == nil && !resolved.IP.IsLoopback() && c.Tokens != nil {
+		err = badf(address, "other machines can reach this address, and would send their tokens in plain text: "+
+			"encrypt with --tls-cert and --tls-key, or listen on 127.0.0.1 or unix:PATH")
+	}
+	return err
+}
+
+// Listen listens on "unix:PATH", for the user alone, or on "HOST:PORT". An address that other machines can reach is refused unless insecure: whoever listens
+// there encrypts, or was told not to. What is wrong with the address itself is a *[losses.InputError].
 func Listen(address string, insecure bool) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		return listenUnix(path)
 	}
+	resolved, err := resolve(address, insecure)
+	if err != nil {
+		return nil, err
+	}
+	return net.ListenTCP("tcp", resolved)
+}
+
+// resolve refuses what is no address, or one that is not for a server that is not insecure.
+func resolve(address string, insecure bool) (*net.TCPAddr, error) {
 	resolved, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
 		return nil, badf(address, "is no address, want HOST:PORT or unix:PATH (%v)", err)
 	}
 	if !resolved.IP.IsLoopback() && !insecure {
 		return nil, badf(address, "other machines can reach this address, and there is no encryption or authentication: "+
-			"listen on 127.0.0.1 or unix:PATH, or accept plain text with --insecure")
+			"listen on 127.0.0.1 or unix:PATH, encrypt with --tls-cert and --tls-key, or accept plain text with --insecure")
 	}
-	return net.ListenTCP("tcp", resolved)
+	return resolved, nil
 }
 
 // Address is how a client names a listener's address.

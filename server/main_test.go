@@ -72,8 +72,14 @@ func start(t *testing.T, config Config, edit ...func(*Server)) *started {
 
 func dial(t *testing.T, listener net.Listener) *grpc.ClientConn {
 	t.Helper()
-	conn, err := grpc.NewClient(Address(listener), grpc.WithTransportCredentials(insecure.NewCredentials()),
+	return dialAddress(t, Address(listener))
+}
+
+func dialAddress(t *testing.T, address string, more ...grpc.DialOption) *grpc.ClientConn {
+	t.Helper()
+	options := append(more, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32), grpc.MaxCallSendMsgSize(math.MaxInt32)))
+	conn, err := grpc.NewClient(address, options...)
 	if err != nil {
 		t.Fatal(err)
 	}

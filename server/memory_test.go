@@ -29,7 +29,7 @@ func TestAMessageDoesNotHoldItsInputsWhileItIsComputed(t *testing.T) {
 	}
 	term := objective(sinkhornTerm(&kantorv1.SinkhornDivergence{}))
 	term.Gradients = []string{"source.points"}
-	answer := s.answerBatch(t.Context(), term, batch)
+	answer := s.answerBatch(t.Context(), term, batch, newPassage(s))
 	if got := len(answer.GetResult().GetResponse().GetGradients()["source"].GetMeasure().GetPoints().GetData()); got != 8*n {
 		t.Errorf("got %d bytes of gradient, want %d: %v", got, 8*n, answer.GetFailure())
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	kantorv1 "kantor/gen/kantor/v1"
+	"kantor/losses"
 )
 
 // What was sent before the stop is answered, the client is told once and for how long, and the server ends with the stream.
@@ -205,13 +207,23 @@ func TestGivingUpStopsComputing(t *testing.T) {
 }
 
 func TestDeadlineStopsComputing(t *testing.T) {
-	s := start(t, Config{})
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := s.losses.Evaluate(ctx, bigSinkhorn()); status.Code(err) != codes.DeadlineExceeded {
-		t.Errorf("got %v, want DeadlineExceeded", err)
+	var begun atomic.Int64
+	s := start(t, Config{}, func(s *Server) {
+		s.evaluator.solve = func(e *losses.Evaluation, ctx context.Context) (*losses.Result, error) {
+			begun.Add(1)
+			return e.Evaluate(ctx)
+		}
+	})
+	// A machine that is busy may take longer than the deadline to get the request to where it is computed.
+	for limit := 50 * time.Millisecond; begun.Load() == 0; limit *= 2 {
+		ctx, cancel := context.WithTimeout(testContext(t), limit)
+		_, err := s.losses.Evaluate(ctx, bigSinkhorn())
+		cancel()
+		if status.Code(err) != codes.DeadlineExceeded {
+			t.Fatalf("got %v, want DeadlineExceeded", err)
+		}
 	}
-	waitUntil(t, func() bool { return s.Stats().Failures == 1 }, "the computation has ended")
+	waitUntil(t, func() bool { return s.Stats().Failures >= begun.Load() }, "the computation has ended")
 }
 
 // The server's own status for a passed deadline, which a client sees whose clock runs behind.
@@ -220,7 +232,7 @@ func TestDeadlineHasAStatus(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
 	defer cancel()
 	<-ctx.Done()
-	_, err := s.compute(ctx, bigSinkhorn())
+	_, err := s.compute(ctx, bigSinkhorn(), newPassage(s.Server))
 	if st := toStatus(err); st.Code() != codes.DeadlineExceeded || len(st.Details()) != 1 {
 		t.Errorf("got %v", st)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -44,6 +45,7 @@ type answer struct {
 	id        uint64                           // of a batch; 0: an open
 	unordered bool                             // may overtake earlier ones
 	message   *kantorv1.EvaluateStreamResponse // nil: being computed
+	passage   *passage                         // of a batch that is, or was, computed; what is counted for it is given back when it was sent
 }
 
 // finished is an answer and what it has become.
@@ -66,11 +68,14 @@ func newStream(s *Server, wire grpc.BidiStreamingServer[kantorv1.EvaluateStreamR
 // run serves the stream to its end. Computing ends before it returns.
 func (st *stream) run() error {
 	ctx, cancel := context.WithCancel(st.wire.Context())
+	defer st.letGo()
 	defer st.workers.Wait()
 	defer cancel()
 	defer close(st.permits)
 	go st.read()
 	draining := st.server.draining
+	idle := time.NewTimer(st.server.config.StreamIdle)
+	defer idle.Stop()
 	for !st.closed || len(st.queue) > 0 {
 		st.permitRead()
 		select {
@@ -81,6 +86,10 @@ func (st *stream) run() error {
 			}
 		case f := <-st.finished:
 			f.answer.message = f.message
+		case <-idle.C:
+			if len(st.queue) == 0 {
+				return errIdle
+			}
 		case <-draining:
 			draining = nil // once
 			if err := st.wire.Send(drainingMessage(st.server)); err != nil {
@@ -92,8 +101,16 @@ func (st *stream) run() error {
 		if err := st.flush(); err != nil {
 			return err
 		}
+		idle.Reset(st.server.config.StreamIdle)
 	}
 	return st.refusal
+}
+
+// letGo gives back what is counted for answers that nobody will take.
+func (st *stream) letGo() {
+	for _, a := range st.queue {
+		a.passage.release()
+	}
 }
 
 // read takes a frame from the wire for every permit. It ends with the permits or, if it is waiting for the client then, with the call.
@@ -152,14 +169,15 @@ func (st *stream) admit(ctx context.Context, message *kantorv1.EvaluateStreamReq
 	id := message.GetBatch().GetId()
 	a := &answer{id: id, unordered: st.open.GetUnordered()}
 	if err := st.checkBatch(message); err != nil {
-		st.server.counters.count(nil, err)
+		st.server.count(ctx, nil, err)
 		a.message = failureMessage(id, err)
 		st.queue = append(st.queue, a)
 		return
 	}
 	st.queue = append(st.queue, a)
+	a.passage = newPassage(st.server)
 	objective, batch := st.open.GetObjective(), message.GetBatch()
-	st.workers.Go(func() { st.finished <- finished{a, st.server.answerBatch(ctx, objective, batch)} })
+	st.workers.Go(func() { st.finished <- finished{a, st.server.answerBatch(ctx, objective, batch, a.passage)} })
 }
 
 // checkBatch looks at what is the stream's and not the request's.
@@ -210,6 +228,7 @@ func (st *stream) flush() error {
 		if err := st.wire.Send(a.message); err != nil {
 			return err
 		}
+		a.passage.release()
 	}
 	clear(st.queue[len(waiting):]) // let go of what was sent
 	st.queue = waiting
@@ -217,15 +236,15 @@ func (st *stream) flush() error {
 }
 
 // answerBatch computes a batch as the request that it stands for.
-func (s *Server) answerBatch(ctx context.Context, objective *kantorv1.Objective, batch *kantorv1.Batch) *kantorv1.EvaluateStreamResponse {
+func (s *Server) answerBatch(ctx context.Context, objective *kantorv1.Objective, batch *kantorv1.Batch, p *passage) *kantorv1.EvaluateStreamResponse {
 	objective, err := override(objective, batch.GetOverrides())
 	if err != nil {
-		s.counters.count(nil, err)
+		s.count(ctx, nil, err)
 		return failureMessage(batch.GetId(), err)
 	}
 	request := &kantorv1.EvaluateRequest{Objective: objective, Inputs: batch.GetInputs(), Seed: batch.GetSeed()}
 	batch.Inputs = nil // they are the request's, which lets go of them
-	response, err := s.compute(ctx, request)
+	response, err := s.compute(ctx, request, p)
 	if err != nil {
 		return failureMessage(batch.GetId(), err)
 	}

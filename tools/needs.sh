@@ -24,5 +24,8 @@ fi
 if [ "${1-}" = test ] && ! command -v "$(go env CC 2>/dev/null || echo cc)" >/dev/null; then
 	need "a C compiler for Go's race detector (Debian: build-essential)"
 fi
+if [ "${1-}" = test ] && ! command -v openssl >/dev/null; then
+	need "openssl, which makes certificates for the tests (Debian: openssl)"
+fi
 command -v git >/dev/null || need "git, from which the build takes its revision (Debian: git)"
 exit $missing

@@ -6,6 +6,8 @@ An editable installation gets none: it uses bin/kantor of its checkout.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import platform
 import re
@@ -13,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +75,11 @@ class ServerHook(BuildHookInterface):  # type: ignore[misc] # hatchling is there
         build_data["force_include"][str(licences)] = f"{information}/licenses/linked"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        """Removes what the wheel has a copy of."""
+        """Names the linked licences in the wheel's metadata, and removes what the wheel has a copy of."""
         if version != "editable":
             shutil.rmtree(self._directory)
+            if artifact_path:
+                _name_licences(Path(artifact_path))
 
     def _target(self) -> tuple[str, str]:
         """Which platform: $GOOS and $GOARCH, as for Go itself, else the one of this Python."""
@@ -135,3 +140,24 @@ class ServerHook(BuildHookInterface):  # type: ignore[misc] # hatchling is there
         describe = ["git", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=.dirty"]
         git = subprocess.run(describe, cwd=root, capture_output=True, text=True, check=False)
         return f"{version}+{git.stdout.strip()}" if git.returncode == 0 else version
+
+
+def _name_licences(wheel: Path) -> None:
+    """Adds a License-File (PEP 639) to METADATA for each linked licence: hatchling knows the checkout's alone."""
+    rewritten = wheel.with_suffix(".tmp")
+    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(rewritten, "w") as new:
+        (path,) = [name for name in old.namelist() if name.endswith(".dist-info/METADATA")]
+        licences = path.replace("METADATA", "licenses/")
+        names = sorted(name.removeprefix(licences) for name in old.namelist() if name.startswith(f"{licences}linked/"))
+        own = b"License-File: LICENSE\n"
+        metadata = old.read(path).replace(own, own + "".join(f"License-File: {name}\n" for name in names).encode(), 1)
+        digest = base64.urlsafe_b64encode(hashlib.sha256(metadata).digest()).rstrip(b"=").decode()
+        line = f"{path},sha256={digest},{len(metadata)}"
+        for entry in old.infolist():
+            content = old.read(entry)
+            if entry.filename == path:
+                content = metadata
+            elif entry.filename.endswith(".dist-info/RECORD"):
+                content = re.sub(rf"^{re.escape(path)},.*$", line, content.decode(), flags=re.MULTILINE).encode()
+            new.writestr(entry, content)
+    rewritten.replace(wheel)

@@ -24,6 +24,8 @@ type cli struct {
 	Serve   serveCommand   `cmd:"" help:"Serve losses over gRPC until SIGTERM or SIGINT, or with those who need it (--exit-with-stdin, --exit-with-lease)."`
 	Eval    evalCommand    `cmd:"" help:"Compute losses of .npy files, or of an EvaluateRequest in JSON, as the server does, and print them as JSON."`
 	Bench   benchCommand   `cmd:"" help:"Measure the vector kernels on this machine."`
+	Load    loadCommand    `cmd:"" help:"Put a load of evaluations on servers and measure latencies and errors."`
+	Health  healthCommand  `cmd:"" help:"Ask a server whether it serves: exits with 0 if so, with 1 if not."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -37,11 +39,7 @@ func main() { os.Exit(run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 
 // run runs one command and returns the exit code.
 func run(args []string, std streams) int {
-	parser := kong.Must(&cli{},
-		kong.Name("kantor"),
-		kong.Description("A loss server: transport and KL losses with gradients, over gRPC."),
-		kong.Writers(std.stdout, std.stderr))
-	command, err := parser.Parse(args)
+	command, err := newParser(&cli{}, std).Parse(args)
 	if err != nil {
 		return report(std, exitUsage, withChoices(err))
 	}
@@ -49,6 +47,13 @@ func run(args []string, std streams) int {
 		return report(std, exitCode(err), err)
 	}
 	return 0
+}
+
+func newParser(commands *cli, std streams) *kong.Kong {
+	return kong.Must(commands,
+		kong.Name("kantor"),
+		kong.Description("A loss server: transport and KL losses with gradients, over gRPC."),
+		kong.Writers(std.stdout, std.stderr))
 }
 
 // withChoices adds to the parser's word on an argument that is no command, nor nearly one, which commands there are.

@@ -263,6 +263,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"serve", "--log-level", "loud"}, "--log-level"},
 		{[]string{"serve", "--pair-memory", "much"}, `--pair-memory: got "much", want a size such as 256MiB`},
 		{[]string{"serve", "--lisen", "x"}, "--lisen"},
+		{[]string{"serve", "--admin", "0.0.0.0:0"}, "--admin 0.0.0.0:0: other machines can reach this address, and anyone who does is answered"},
+		{[]string{"serve", "--admin", "nowhere"}, "--admin nowhere: is no address"},
 		{[]string{"serve", "--threads=-1"}, "--threads: is -1, want 0 to 4096"},
 		{[]string{"serve", "--remove-directory"}, "--remove-directory: the address is 127.0.0.1:7443, want unix:PATH"},
 		{[]string{"eval", "--term", "kl", "--seed", "x"}, "--seed"},
@@ -272,7 +274,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"bench", "nothing"}, `unexpected argument nothing, want one of "kernel", "scaling"`},
 		{[]string{"bench"}, `expected one of "kernel", "scaling"`},
 		{[]string{"serve", "nothing"}, "unexpected argument nothing\n"},
-		{[]string{"walk"}, `unexpected argument walk, want one of "serve", "eval", "bench", "version"`},
+		{[]string{"walk"}, `unexpected argument walk, want one of "serve", "eval", "bench", "load", "health", "version"`},
 		{nil, "expected one of"},
 	} {
 		code, stdout, stderr := kantor(t, c.args...)

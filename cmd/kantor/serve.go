@@ -7,10 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net"
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -21,11 +21,6 @@ import (
 
 // minMessageBytes leaves room for an objective and what says that a request is too large. Protocol buffers end at 2 GiB.
 const minMessageBytes = 64 << 10
-
-const (
-	ballastBytes     = 256 << 20
-	collectAtPercent = 12
-)
 
 // maxThreads is the most that --threads takes: more than any machine has processors, and little enough for Go to keep books on.
 const maxThreads = 4096
@@ -38,13 +33,25 @@ type serveCommand struct {
 	DrainGrace     time.Duration `default:"30s" help:"How long a stop waits for open calls (${default})."`
 	MaxMessageSize size          `default:"128MiB" placeholder:"SIZE" help:"Refuse requests above this, and answers; 64KiB to 2047MiB (${default})."`
 	Threads        int           `default:"0" placeholder:"N" help:"How many threads compute, for all calls together; 0: as many as the affinity mask and the control group's quota allow (${default})."`
+	admission
+	configured
+	secured
 	goneWith
 	pairMemory
+	observed
 }
 
 // Run serves until it is told to stop.
 func (c serveCommand) Run(std streams) error {
-	if err := c.check(); err != nil {
+	if c.PrintConfig {
+		return c.settings.print(std.stdout)
+	}
+	config, err := c.serverConfig()
+	if err != nil {
+		return c.settings.located(err)
+	}
+	if c.CheckConfig {
+		_, err := fmt.Fprintln(std.stdout, "a server can start like this")
 		return err
 	}
 	lease, err := c.openLease()
@@ -52,15 +59,17 @@ func (c serveCommand) Run(std streams) error {
 		return err
 	}
 	setThreads(c.Threads) // before anyone can ask how many there are
-	srv, err := server.New(server.Config{
-		Version: versionText(), Logger: c.logger(c.logTo(std.stderr)), DrainGrace: c.DrainGrace, MessageBytes: int(c.MaxMessageSize),
-	})
+	config.Logger = c.logger(c.logTo(std.stderr))
+	traces := newTracing(context.Background(), config.Logger, versionText())
+	defer traces.close()
+	config.Tracer = traces.tracer()
+	srv, err := server.New(config)
 	if err != nil {
 		return err
 	}
-	listener, err := server.Listen(c.Listen, c.Insecure)
+	listener, admin, err := c.listen(srv)
 	if err != nil {
-		return fmt.Errorf("--listen %w", err)
+		return err
 	}
 	// When the program that started it is gone, so are its pipes. A line of log to one of them must not kill the server before it has stopped.
 	signal.Ignore(syscall.SIGPIPE)
@@ -74,12 +83,42 @@ func (c serveCommand) Run(std streams) error {
 	})
 	leave := c.whenAlone(std.stdin, lease, c.Listen, func() { srv.Drain(min(goneGrace, c.DrainGrace)) })
 	if _, err := fmt.Fprintf(std.stdout, "kantor %s listening on %s\n", versionText(), server.Address(listener)); err != nil {
-		return errors.Join(err, listener.Close())
+		return errors.Join(err, listener.Close(), closeListener(admin))
 	}
-	defer runtime.KeepAlive(paceCollections())
+	ended := serveAdmin(srv, admin, config.Logger)
+	defer runtime.KeepAlive(paceCollections(groupMemory(os.DirFS("/"))))
 	err = srv.Serve(ctx, listener)
+	ended()
 	leave()
 	return err
+}
+
+// listen opens the server's address and the admin listener's; the latter is nil where none is asked for.
+func (c serveCommand) listen(srv *server.Server) (listener, admin net.Listener, err error) {
+	if admin, err = c.listenAdmin(); err != nil {
+		return nil, nil, err
+	}
+	if listener, err = srv.Listen(c.Listen, c.Insecure); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("--listen %w", err), closeListener(admin))
+	}
+	return listener, admin, nil
+}
+
+// serverConfig is what the server is told, once all of it has been looked at.
+func (c serveCommand) serverConfig() (server.Config, error) {
+	config := server.Config{Version: versionText(), DrainGrace: c.DrainGrace, MessageBytes: int(c.MaxMessageSize)}
+	if err := c.check(); err != nil {
+		return config, err
+	}
+	allowed, _ := memoryAllowed(os.DirFS("/"))
+	c.admission.apply(&config, allowed)
+	if err := c.secure(&config); err != nil {
+		return config, err
+	}
+	if err := config.CheckAddress(c.Listen, c.Insecure); err != nil {
+		return config, fmt.Errorf("--listen %w", err)
+	}
+	return config, c.checkAdmin()
 }
 
 // check refuses flags that no server can follow, and sets what holds for the whole process.
@@ -94,19 +133,10 @@ func (c serveCommand) check() error {
 	case c.RemoveDirectory && !strings.HasPrefix(c.Listen, "unix:"):
 		return &losses.InputError{Field: "--remove-directory", Reason: fmt.Sprintf("the address is %s, want unix:PATH", c.Listen)}
 	}
-	return c.set()
-}
-
-// paceCollections lets the heap grow by 32 MiB and an eighth of what it holds before garbage is collected. Go would let it double: an idle server's is a few
-// megabytes and would pay for a collection every few requests, while beside a large problem there would be the garbage of another one. So there is a ballast,
-// which is returned and to be kept; it is never touched, so that it takes address space only. A collection costs little however often it is: it does not look
-// at numbers, and nearly all of a heap is numbers. GOGC and GOMEMLIMIT, where they are set, decide instead.
-func paceCollections() (ballast []byte) {
-	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
-		return nil
+	if err := c.admission.check(); err != nil {
+		return err
 	}
-	debug.SetGCPercent(collectAtPercent)
-	return make([]byte, ballastBytes)
+	return c.set()
 }
 
 // setThreads sets how many threads compute, 0: as many as Go finds allowed, by the affinity mask and the control group's quota, which it rounds up and takes

@@ -46,3 +46,14 @@ func (s *size) UnmarshalText(text []byte) error {
 	*s = size(bytes)
 	return nil
 }
+
+// String is what UnmarshalText reads, in the largest unit that the size is a whole number of.
+func (s size) String() string {
+	units := []string{"", "KiB", "MiB", "GiB", "TiB"}
+	unit := 0
+	for s != 0 && s%1024 == 0 && unit+1 < len(units) {
+		s /= 1024
+		unit++
+	}
+	return strconv.FormatInt(int64(s), 10) + units[unit]
+}

@@ -32,6 +32,10 @@ func TestSizes(t *testing.T) {
 		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
 			t.Errorf("%q is %d, %v, want %d", text, got, err, want)
 		}
+		var again size
+		if err := again.UnmarshalText([]byte(got.String())); err != nil || again != got {
+			t.Errorf("%d is written as %q, which is %d, %v", got, got, again, err)
+		}
 	}
 	for _, text := range []string{"", "MiB", "-1", "NaN", "Inf", "1e30", "9223372036854775808", "256 MiBs", "1 2"} {
 		var got size

@@ -182,13 +182,21 @@ func (p *sampled) estimate(i int, joint, most []float64, gate *parallel.Gate) bo
 	return true
 }
 
-// share is the derivative of the value by ln N(z_ik; posterior j): joint and marginal are the logarithms of the weighted densities of the pair.
-func (p *sampled) share(i, j, at int, joint, marginal float64) float64 {
-	s := (p.beta-p.alpha)*math.Exp(joint-p.densities.joint[i]) + (p.gamma-p.beta)*math.Exp(marginal-p.densities.marginal[at])
+// jointShare is what the derivative of the value by ln N(z_ik; posterior j) has in all dimensions k: joint is the logarithm of the weighted density of the pair.
+func (p *sampled) jointShare(i, j int, joint float64) float64 {
+	s := (p.beta - p.alpha) * math.Exp(joint-p.densities.joint[i])
 	if i == j {
 		s += p.alpha
 	}
 	return s / float64(p.n)
+}
+
+// share is that derivative: marginal is the logarithm of the weighted density of the coordinate at i·d+k. Without dimension-wise parts it takes no exponential.
+func (p *sampled) share(jointShare float64, at int, marginal float64) float64 {
+	if p.gamma == p.beta {
+		return jointShare
+	}
+	return jointShare + (p.gamma-p.beta)*math.Exp(marginal-p.densities.marginal[at])/float64(p.n)
 }
 
 // pullCode adds the gradient in code i to gradient, [d].
@@ -197,11 +205,11 @@ func (p *sampled) pullCode(i int, joint, gradient []float64, gate *parallel.Gate
 		gradient[k] = p.gamma * p.codes[i*p.d+k] / float64(p.n)
 	}
 	return p.posteriors(gate, func(j int) {
-		weight := p.weight(i, j)
+		weight, shared := p.weight(i, j), p.jointShare(i, j, joint[j])
 		for k := range p.d {
 			at, of := i*p.d+k, j*p.d+k
 			density, delta := p.log(at, of)
-			gradient[k] -= p.share(i, j, at, joint[j], weight+density) * delta * p.precision[of]
+			gradient[k] -= p.share(shared, at, weight+density) * delta * p.precision[of]
 		}
 	})
 }
@@ -212,14 +220,16 @@ func (p *sampled) atPosteriors(ctx context.Context, mean, logVariance []float64)
 		density, delta := make([]float64, p.d), make([]float64, p.d)
 		for j := lo; j < hi; j++ {
 			if !p.posteriors(gate, func(i int) {
-				joint := p.weight(i, j)
+				weight := p.weight(i, j)
+				joint := weight
 				for k := range p.d {
 					density[k], delta[k] = p.log(i*p.d+k, j*p.d+k)
 					joint += density[k]
 				}
+				shared := p.jointShare(i, j, joint)
 				for k := range p.d {
 					at, of := i*p.d+k, j*p.d+k
-					s := p.share(i, j, at, joint, p.weight(i, j)+density[k])
+					s := p.share(shared, at, weight+density[k])
 					pull := delta[k] * p.precision[of]
 					if mean != nil {
 						mean[of] += s * pull

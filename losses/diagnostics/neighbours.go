@@ -4,8 +4,6 @@ import (
 	"context"
 	"math"
 
-	"gonum.org/v1/gonum/mat"
-
 	"kantor/losses"
 	"kantor/losses/internal/parallel"
 )
@@ -16,8 +14,6 @@ const (
 	// roughDimension is the dimension above which an estimate of a density by neighbours is rough: N(0, I) moved by 1, of 1,000 points, has in dimension 8 three quarters
 	// of its divergence.
 	roughDimension = 4
-	// maxCovariance is the largest dimension of covariances whose determinant is taken.
-	maxCovariance = 512
 )
 
 // NearestNeighbourKl estimates KL(p, q) from samples of n points of p and m of q,
@@ -184,93 +180,4 @@ func keep(least []float64, v float64) {
 		least[at] = least[at-1]
 	}
 	least[at] = v
-}
-
-// Entropy is differential entropy in nats: of a measure that of the density behind the sample,
-//
-//	ψ(n) - ψ(k) + ln V_D + D/n Σ_i ln ρ_i,
-//
-// with V_D the volume of the unit ball (Kozachenko, Leonenko 1987; Kraskov, Stögbauer, Grassberger 2004, equation 20); of Gaussians ½ ln det 2πeΣ, the mean over
-// rows.
-type Entropy struct {
-	Source     string // name of a measure without weights, or of a Gaussian
-	Neighbours int    // k; 0: [DefaultNeighbours]; not used for Gaussians
-}
-
-// Kind implements [losses.Loss].
-func (Entropy) Kind() string { return "entropy" }
-
-// Uses implements [losses.Loss].
-func (e Entropy) Uses() []losses.Use { return []losses.Use{{Field: "source", Input: e.Source}} }
-
-// Extras implements [losses.Loss].
-func (Entropy) Extras() []string { return nil }
-
-// Bind implements [losses.Loss].
-func (e Entropy) Bind(inputs losses.Inputs, _ losses.Seed) (losses.Problem, error) {
-	g, ok := inputs[e.Source].(*losses.Gaussian)
-	if !ok {
-		source, k, err := sample(inputs, e.Source, e.Neighbours)
-		return &neighbourProblem{source: source, k: k}, err
-	}
-	if e.Neighbours != 0 {
-		return nil, losses.Badf("neighbours", "is %d, but source %q is a Gaussian, whose entropy is known", e.Neighbours, e.Source)
-	}
-	if d := g.Mean.Shape[1]; g.Covariance != nil && d > maxCovariance {
-		return nil, losses.Badf("source", "input %q is too large: covariances of dimension %d, want at most %d", e.Source, d, maxCovariance)
-	}
-	return (*gaussianEntropy)(g), nil
-}
-
-type gaussianEntropy losses.Gaussian
-
-// Work implements [losses.Problem].
-func (g *gaussianEntropy) Work() losses.Work {
-	work := losses.Work{Pairs: float64(g.Mean.Len()), Iterations: 1}
-	if g.Covariance != nil {
-		d := g.Mean.Shape[1]
-		work.Pairs, work.Bytes = float64(g.Covariance.Len()*d), int64(16*d*d)
-	}
-	return work
-}
-
-// Solve implements [losses.Problem].
-func (g *gaussianEntropy) Solve(ctx context.Context, _ losses.Want) (losses.TermResult, error) {
-	n, d := g.Mean.Shape[0], g.Mean.Shape[1]
-	perRow := make([]float64, n)
-	cost := 8 * d
-	if g.Covariance != nil {
-		cost = d * d * d
-	}
-	err := parallel.Rows(ctx, n, cost, func(lo, hi int, _ *parallel.Gate) {
-		for i := lo; i < hi; i++ {
-			perRow[i] = float64(d)/2*math.Log(2*math.Pi*math.E) + g.logDeterminant(i)/2
-		}
-	})
-	value := mean(perRow)
-	if !finite(value) {
-		return outcome(value, nil, infinite("a covariance is singular: there is no density")), err
-	}
-	return outcome(value, nil), err
-}
-
-// logDeterminant is that of the covariance of row i; -Inf: it is singular, or not positive.
-func (g *gaussianEntropy) logDeterminant(i int) float64 {
-	d := g.Mean.Shape[1]
-	if g.Covariance == nil {
-		sum := 0.0
-		for k := range d {
-			sum += g.LogVariance.At(i*d + k)
-		}
-		return sum
-	}
-	values := make([]float64, d*d)
-	for k := range values {
-		values[k] = g.Covariance.At(i*d*d + k)
-	}
-	var factor mat.Cholesky
-	if !factor.Factorize(mat.NewSymDense(d, values)) {
-		return math.Inf(-1)
-	}
-	return factor.LogDet()
 }

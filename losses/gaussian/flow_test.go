@@ -4,6 +4,7 @@ import (
 	"math"
 	"testing"
 
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
 	"kantor/losses"
@@ -163,4 +164,68 @@ func TestT18cDisplacementInterpolation(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Row T19 of docs/mathematics.md, with the losses' own gradients: a step of Jordan, Kinderlehrer and Otto from ρ is where W2²(·, ρ)/2τ + KL(·, N(0,I)) is least, two
+// terms of one objective. Steps that descent finds arrive where the Fokker-Planck equation of the Ornstein-Uhlenbeck process does: at the mean e^-t m and the
+// covariance I + e^-2t (A - I). Each lowers KL by the distance that it pays for.
+func TestT19StepsFoundByDescent(t *testing.T) {
+	const end = 1.0
+	start := full(1, 2, []float64{1, -2}, []float64{3, 1, 1, 0.5})
+	flow := func(steps int) (mean, covariance []float64) {
+		tau, at := end/float64(steps), start
+		for range steps {
+			next, paid, left := jkoStep(t, at, tau)
+			before := losstest.Evaluate(t, kl.Gaussian{Posterior: "q"}, losses.Inputs{"q": at}).Value
+			if !(paid > 0 && paid+left < before) {
+				t.Fatalf("KL went from %v to %v, for %v", before, left, paid)
+			}
+			at = next
+		}
+		return at.Mean.F64, at.Covariance.F64
+	}
+	coarseMean, coarse := flow(20)
+	fineMean, fine := flow(40)
+	decay := math.Exp(-end)
+	for k, m := range start.Mean.F64 {
+		if got, want := 2*fineMean[k]-coarseMean[k], decay*m; math.Abs(fineMean[k]-want) > 0.02 || math.Abs(got-want) > 0.001 {
+			t.Errorf("mean %d: %v, in the limit %v, want %v", k, fineMean[k], got, want)
+		}
+	}
+	for k, a := range start.Covariance.F64 {
+		identity := float64(1 - (k+1)/2%2) // 1, 0, 0, 1
+		want := identity + decay*decay*(a-identity)
+		if got := 2*fine[k] - coarse[k]; math.Abs(fine[k]-want) > 0.02 || math.Abs(got-want) > 0.002 {
+			t.Errorf("covariance %d: %v, in the limit %v, want %v", k, fine[k], got, want)
+		}
+	}
+}
+
+// jkoStep is the Gaussian at which W2²(·, from)/2τ + KL(·, N(0,I)) is least, with both terms there. Descent moves mass by the gradient of the first variation:
+// with the slopes g in the mean and G in the covariance that is x -> x - η(g + 2G(x-m)), which keeps covariances positive.
+func jkoStep(t *testing.T, from *losses.Gaussian, tau float64) (to *losses.Gaussian, paid, left float64) {
+	t.Helper()
+	objective := losses.Objective{
+		Terms:     []losses.Term{{Weight: 0.5 / tau, Loss: gaussian.Bures{Posterior: "q", Prior: "p"}}, {Weight: 1, Loss: kl.Gaussian{Posterior: "q"}}},
+		Gradients: []string{"q.mean", "q.covariance"},
+	}
+	eta := 1 / (1/tau + 8) // the slope of the sum is at most that steep here: 1/τ of the distance, 1 + 1/σ² of KL
+	to = from
+	for range 1000 {
+		result := losstest.EvaluateObjective(t, objective, losses.Inputs{"q": to, "p": from})
+		mean := result.Gradients[losses.Ref{Input: "q", Field: "mean"}].F64
+		slope := result.Gradients[losses.Ref{Input: "q", Field: "covariance"}].F64
+		if floats.Norm(mean, 2)+floats.Norm(slope, 2) < 1e-9 {
+			return to, 0.5 / tau * result.Terms[0].Outcomes[0].Value, result.Terms[1].Outcomes[0].Value
+		}
+		moved, linear := append([]float64(nil), to.Mean.F64...), mat.NewDense(2, 2, append([]float64(nil), slope...))
+		floats.AddScaled(moved, -eta, mean)
+		linear.Scale(-2*eta, linear)
+		for k := range 2 {
+			linear.Set(k, k, linear.At(k, k)+1)
+		}
+		to = full(1, 2, moved, product(linear, matrix(to, 0), linear).RawMatrix().Data)
+	}
+	t.Fatalf("descent from %v did not end", from)
+	return nil, 0, 0
 }

@@ -125,7 +125,7 @@ func expm(x float64) (less1, less2 float64) {
 	}
 	sum := 1.0
 	for k := len(reciprocals) - 1; k >= 0; k-- {
-		sum = 1 + sum*x*reciprocals[k]
+		sum = 1 + sum*(x*reciprocals[k])
 	}
 	less2 = 0.5 * x * x * sum
 	return x + less2, less2

@@ -33,6 +33,12 @@ func (a *axes) row(i int) int {
 	return i
 }
 
+// at returns the mean and the logarithms of the variances that stand for row i of the posterior.
+func (a *axes) at(i, d int) (mean, logVariance []float64) {
+	start := a.row(i) * d
+	return a.mean[start : start+d], a.logVariance[start : start+d : start+d]
+}
+
 // axesProblem is a divergence between Gaussians with independent axes.
 type axesProblem struct {
 	Gaussian
@@ -88,11 +94,12 @@ type way struct {
 	n, d      int
 	of, from  *axes
 	growth    []float64 // [n,d], the ratios of the variances, less 1
+	beyond    []float64 // [d], of one row, the growth less the logarithm of the ratio
 	precision []float64 // [rows of from,d], one over its variances
 }
 
 func newWay(n, d int, of, from *axes) *way {
-	return &way{n: n, d: d, of: of, from: from, growth: make([]float64, n*d), precision: make([]float64, len(from.mean))}
+	return &way{n: n, d: d, of: of, from: from, growth: make([]float64, n*d), beyond: make([]float64, d), precision: make([]float64, len(from.mean))}
 }
 
 // elementCost is the work of an element, in units of [parallel.TileCost].
@@ -115,27 +122,33 @@ func (w *way) rows(gate *parallel.Gate, body func(i int)) bool {
 
 // add adds the divergence, unless the gate closes, of which it tells.
 func (w *way) add(gate *parallel.Gate, to answer) bool {
+	scale := 1 / float64(w.n)
 	return w.rows(gate, func(i int) {
-		p, q := w.of.row(i)*w.d, w.from.row(i)*w.d
+		mean, logVariance := w.of.at(i, w.d)
+		fromMean, fromLogVariance := w.from.at(i, w.d)
+		q := w.from.row(i) * w.d
+		precision := w.precision[q : q+w.d]
 		if i == 0 || w.from.rows > 1 {
-			for j := range w.d {
-				w.precision[q+j] = math.Exp(-w.from.logVariance[q+j])
+			for j, v := range fromLogVariance {
+				precision[j] = math.Exp(-v)
 			}
 		}
-		row := 0.0
-		for j := range w.d {
-			delta, gap := w.of.mean[p+j]-w.from.mean[q+j], w.of.logVariance[p+j]-w.from.logVariance[q+j]
+		// Exponentials by themselves: a call among the products would have them all in memory.
+		growth, beyond := w.growth[i*w.d:(i+1)*w.d], w.beyond[:w.d]
+		for j, v := range logVariance {
+			growth[j], beyond[j] = expm(v - fromLogVariance[j])
+		}
+		perDimension, row := to.perDimension[:w.d], 0.0
+		for j, m := range mean {
 			quadratic := 0.0 // where the means agree, also at a prior variance that underflows: not 0·Inf
-			if delta != 0 {
-				quadratic = delta * delta * w.precision[q+j]
-				if !usual(quadratic) {
-					quadratic = math.Exp(2*logDistance(w.of.mean[p+j], w.from.mean[q+j]) - w.from.logVariance[q+j])
+			if delta := m - fromMean[j]; delta != 0 {
+				if quadratic = delta * delta * precision[j]; !usual(quadratic) {
+					quadratic = math.Exp(2*logDistance(m, fromMean[j]) - fromLogVariance[j])
 				}
 			}
-			var beyond float64
-			w.growth[i*w.d+j], beyond = expm(gap)
-			to.perDimension[j] += 0.5 * (quadratic + beyond) / float64(w.n)
-			row += 0.5 * (quadratic + beyond)
+			half := 0.5 * (quadratic + beyond[j])
+			perDimension[j] += scale * half
+			row += half
 		}
 		to.perRow[i] += row
 	})
@@ -154,20 +167,24 @@ func (w *way) addGradients(gate *parallel.Gate, want losses.Want, into map[losse
 	scale := 1 / float64(w.n)
 	return w.rows(gate, func(i int) {
 		p, q := w.of.row(i)*w.d, w.from.row(i)*w.d
-		for j := range w.d {
-			delta, growth := w.of.mean[p+j]-w.from.mean[q+j], w.growth[i*w.d+j]
+		to, _ := w.of.at(i, w.d)
+		from, _ := w.from.at(i, w.d)
+		growth, precision := w.growth[i*w.d:(i+1)*w.d], w.precision[q:q+w.d]
+		for j, m := range to {
 			pull, quadratic := 0.0, 0.0 // (μ-m)/variance; as in add, never 0·Inf
-			if delta != 0 {
-				pull = delta * w.precision[q+j]
+			if delta := m - from[j]; delta != 0 {
+				pull = delta * precision[j]
 				if quadratic = delta * pull; !usual(quadratic) {
-					log, v := logDistance(w.of.mean[p+j], w.from.mean[q+j]), w.from.logVariance[q+j]
+					log, v := logDistance(m, from[j]), w.from.logVariance[q+j]
 					pull, quadratic = math.Copysign(math.Exp(log-v), delta), math.Exp(2*log-v)
 				}
 			}
 			addAt(mean, p+j, scale*pull)
-			addAt(logVariance, p+j, scale*0.5*growth)
 			addAt(fromMean, q+j, -scale*pull)
-			addAt(fromLogVariance, q+j, -scale*0.5*(quadratic+growth))
+			addAt(fromLogVariance, q+j, -scale*0.5*(quadratic+growth[j]))
+		}
+		if logVariance != nil {
+			floats.AddScaled(logVariance[p:p+w.d], scale*0.5, growth)
 		}
 	})
 }

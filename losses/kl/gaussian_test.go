@@ -19,8 +19,8 @@ func random(seed uint64, n, d int) *losses.Gaussian {
 	return &losses.Gaussian{Mean: losstest.Normal(r, n, d, 1, 0.3), LogVariance: losstest.Normal(r, n, d, 0.7, -0.5)}
 }
 
-// T25: μ = ½, variance ¼ gives ½(¼ + ¼ + ln 4 - 1) = 0.443147180559945…
-func TestToStandardNormal(t *testing.T) {
+// Row T25: KL to N(0,I) is ½ Σ (μ² + e^v - v - 1), the sum over axes and the mean over rows, with the slopes μ and ½(e^v - 1) over the rows. μ = ½, variance ¼ gives ½(¼ + ¼ + ln 4 - 1) = 0.443147180559945…
+func TestT25ToTheStandardNormal(t *testing.T) {
 	in := losses.Inputs{"q": gaussian(1, 1, []float64{0.5}, []float64{math.Log(0.25)})}
 	result := losstest.Evaluate(t, kl.Gaussian{Posterior: "q"}, in, "q.mean", "q.log_variance")
 	if want := 0.5 * (math.Ln2*2 - 0.5); math.Abs(result.Value-want) > 4*0x1p-53 {
@@ -33,6 +33,20 @@ func TestToStandardNormal(t *testing.T) {
 	}
 	if o := result.Terms[0].Outcomes[0]; o.Interval != nil || o.Solve != nil {
 		t.Errorf("a closed form came with %v, %v", o.Interval, o.Solve)
+	}
+	const n, d = 7, 5
+	q, want := random(25, n, d), 0.0
+	result = losstest.Evaluate(t, kl.Gaussian{Posterior: "q"}, losses.Inputs{"q": q}, "q.mean", "q.log_variance")
+	for i, mu := range q.Mean.F64 {
+		v := q.LogVariance.F64[i]
+		want += 0.5 * (mu*mu + math.Exp(v) - v - 1) / n
+		mean, logVariance := result.Gradients[losses.Ref{Input: "q", Field: "mean"}].F64[i], result.Gradients[losses.Ref{Input: "q", Field: "log_variance"}].F64[i]
+		if math.Abs(mean-mu/n) > 1e-15 || math.Abs(logVariance-0.5*math.Expm1(v)/n) > 1e-15 {
+			t.Errorf("at %d: gradients %v, %v, want %v, %v", i, mean, logVariance, mu/n, 0.5*math.Expm1(v)/n)
+		}
+	}
+	if math.Abs(result.Value-want) > 1e-13 {
+		t.Errorf("got %v, want %v", result.Value, want)
 	}
 }
 

@@ -26,6 +26,22 @@ func TestT1PointsAreInfinitelyFar(t *testing.T) {
 	}
 }
 
+// Row T1: the divergence of Jensen and Shannon is ln 2 between them, and as flat, where W1 is the distance and its slope 1.
+func TestT1JensenShannonIsFlatBetweenPoints(t *testing.T) {
+	for _, a := range []float64{1e-3, 1, 1e3} {
+		in := losses.Inputs{"q": losstest.Weighted([]float64{0}, []float64{1}), "p": losstest.Weighted([]float64{a}, []float64{1})}
+		result := losstest.Evaluate(t, shannon, in, "q.points")
+		if slope := result.Gradients[losses.Ref{Input: "q", Field: "points"}].F64[0]; math.Abs(result.Value-math.Ln2) > 1e-15 || slope != 0 {
+			t.Errorf("a = %v: %v with the slope %v, want ln 2 and 0", a, result.Value, slope)
+		}
+		w1 := kantorovich.Transport{Source: "q", Target: "p", P: losstest.Ptr(1)}
+		result = losstest.Evaluate(t, w1, in, "q.points")
+		if slope := result.Gradients[losses.Ref{Input: "q", Field: "points"}].F64[0]; result.Value != a || slope != -1 {
+			t.Errorf("a = %v: W1 is %v with the slope %v, want the distance and -1", a, result.Value, slope)
+		}
+	}
+}
+
 // Row T2: KL([½,½,0], [¼,¼,½]) = ln 2, and the reverse is infinite: as choices and as measures.
 func TestT2KullbackLeiblerHasADirection(t *testing.T) {
 	q, p := []float64{0.5, 0.5, 0}, []float64{0.25, 0.25, 0.5}

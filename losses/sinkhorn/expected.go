@@ -9,7 +9,7 @@ import (
 
 // ExpectedShrink is the scale s of the source at which a divergence between batches of these sizes is least in expectation, if source and target are alike but for
 // s: what the warning SELF_SHRINKS says, as a number, for ½|x-y|². 1 is right; 0 stands for less than a tenth, or a single point. It is known of [Self], by the
-// table of this package, and of [Split], whose scale is 1.
+// table of this package, which begins at 16 points: of fewer it is that of 16, with a warning; and of [Split], whose scale is 1.
 type ExpectedShrink struct {
 	Source, Target string   // names of two measures, or of one and a prior
 	Blur, Epsilon  *float64 // of the loss; neither: the default that the target sets
@@ -77,6 +77,9 @@ func (p *expectedShrink) Solve(ctx context.Context, _ losses.Want) (losses.TermR
 			s = 0
 		}
 		result.Outcomes[0].Value = s
+		if points < shrinkPoints[0] {
+			result.Warnings = []losses.Warning{{Code: losses.FewPoints, Message: "fewer than 16 points: the scale is that of 16, and too large"}}
+		}
 	}
 	return result, nil
 }

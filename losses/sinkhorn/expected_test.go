@@ -56,6 +56,12 @@ func TestExpectedShrinkWithoutSelfTermsAndSpread(t *testing.T) {
 	if !math.IsInf(flat.Outcomes[0].Value, 1) || len(flat.Warnings) != 1 || flat.Warnings[0].Code != losses.InfiniteValue {
 		t.Errorf("without spread: %v, %v", flat.Outcomes[0].Value, flat.Warnings)
 	}
+	// Of fewer points than are known it is that of 16, and says so.
+	few := expected(t, sinkhorn.ExpectedShrink{}, losses.Inputs{"x": &losses.Measure{Points: losstest.Normal(r, 15, 16, 1, 0)}, "y": in["x"]})
+	sixteen := expected(t, sinkhorn.ExpectedShrink{}, losses.Inputs{"x": &losses.Measure{Points: losstest.Normal(r, 16, 16, 1, 0)}, "y": in["x"]})
+	if few.Outcomes[0].Value != sixteen.Outcomes[0].Value || len(few.Warnings) != 1 || few.Warnings[0].Code != losses.FewPoints || len(sixteen.Warnings) != 0 {
+		t.Errorf("15 points: %v, %v, 16 points: %v, %v", few.Outcomes[0].Value, few.Warnings, sixteen.Outcomes[0].Value, sixteen.Warnings)
+	}
 	for field, e := range map[string]sinkhorn.ExpectedShrink{"debias": {Debias: sinkhorn.None}, "blur": {Blur: losstest.Ptr(-1)}, "epsilon": {Epsilon: losstest.Ptr(0)}} {
 		e.Source, e.Target = "x", "y"
 		_, err := losses.Objective{Terms: []losses.Term{{Weight: 1, Loss: e}}}.Bind(in, 0)

@@ -47,6 +47,30 @@ func TestT12BiasOfTheTemperature(t *testing.T) {
 	}
 }
 
+// T12: without its self terms it is least for a source that is narrower than the target, and with them at the target itself, where S is 0. Of N(0,v) and N(0,1) at ε
+// the least is at the variance 1-ε, where the closed form has no slope: with d = √(4v+ε²), dF/dv = 1 - 2/(d+ε) = 0.
+func TestT12BiasedTransportIsLeastElsewhere(t *testing.T) {
+	const epsilon = 0.3
+	slope := func(v float64, debias sinkhorn.Debias) float64 {
+		const h = 1e-3
+		at := func(v float64) float64 {
+			return lineDivergence(t, v, 1, epsilon, func(d *sinkhorn.Divergence) { d.Debias = debias }).Value
+		}
+		return (at(v+h) - at(v-h)) / (2 * h)
+	}
+	for _, tt := range []struct {
+		debias sinkhorn.Debias
+		least  float64
+	}{{sinkhorn.None, 1 - epsilon}, {sinkhorn.Self, 1}} {
+		if s := slope(tt.least, tt.debias); math.Abs(s) > 1e-5 {
+			t.Errorf("debias %v: at the variance %v the slope is %v, want 0", tt.debias, tt.least, s)
+		}
+		if below, above := slope(tt.least-0.2, tt.debias), slope(tt.least+0.2, tt.debias); !(below < -0.01 && above > 0.01) {
+			t.Errorf("debias %v: beside the variance %v the slopes are %v and %v, want down to it and up", tt.debias, tt.least, below, above)
+		}
+	}
+}
+
 // T13: as ε falls S goes to transport, which here is the cost of a permutation that is found by looking at all of them; what S is off by at ε is at most ε times
 // the entropies of the three plans, log n each, and at the smallest that is the tolerance.
 func TestT13SmallTemperatureIsTransport(t *testing.T) {

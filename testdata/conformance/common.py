@@ -72,8 +72,8 @@ def number(x):
     return "Infinity" if x == math.inf else x
 
 
-def write(name, source, req, **rest):
-    case = {"name": name, "source": source, "request": req, **rest}
+def write(name, source, **rest):
+    case = {"name": name, "source": source, **rest}
     (HERE / f"{name}.json").write_text(json.dumps(case, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
@@ -81,8 +81,21 @@ def good(name, source, req, value, tolerance, terms, gradients=None):
     expect = {"value": number(value), "tolerance": tolerance, "terms": terms}
     if gradients:
         expect["gradients"] = gradients
-    write(name, source, req, expect=expect)
+    write(name, source, request=req, expect=expect)
 
 
 def refused(name, source, req, field):
-    write(name, source, req, error={"code": "INVALID_ARGUMENT", "field": field})
+    write(name, source, request=req, error={"code": "INVALID_ARGUMENT", "field": field})
+
+
+def diagnosis(diagnostics, inputs, seed=0):
+    """A DiagnoseRequest."""
+    return {"diagnostics": diagnostics, "inputs": inputs} | ({"seed": str(seed)} if seed else {})
+
+
+def diagnosed(name, source, diagnostics, inputs, expected, seed=0):
+    write(name, source, diagnose=diagnosis(diagnostics, inputs, seed), expect={"diagnostics": expected})
+
+
+def not_diagnosed(name, source, diagnostics, inputs, field):
+    write(name, source, diagnose=diagnosis(diagnostics, inputs), error={"code": "INVALID_ARGUMENT", "field": field})

@@ -67,6 +67,37 @@ def bit_for_bit(client: kantor.Client, rank: int, world: int) -> None:
     assert all(torch.equal(torch.as_tensor(states[0][k]), torch.as_tensor(states[1][k])) for k in states[0])
 
 
+def kinds(client: kantor.Client, rank: int, world: int) -> None:
+    """Distributions of every kind: values and gradients of the ranks' rows are those of one process."""
+    random = torch.Generator().manual_seed(4)
+    draws = {
+        name: torch.randn(ROWS, *shape, dtype=torch.float64, generator=random)
+        for name, shape in {"mean": (3,), "root": (3, 3), "logits": (5,), "bits": (4,), "kappa": ()}.items()
+    }
+    objective = (
+        kantor.GaussianKl("q") + kantor.CategoricalKl("c") + kantor.BernoulliKl("b") + kantor.VonMisesFisherKl("v")
+    )
+
+    def derived(criterion: kantor.torch.Loss, rows: slice) -> tuple[float, list[torch.Tensor]]:
+        leaves = {name: tensor[rows].clone().requires_grad_() for name, tensor in draws.items()}
+        mean, root = leaves["mean"], leaves["root"]
+        value = criterion(
+            q=kantor.Gaussian(mean, covariance=root @ root.transpose(1, 2) + torch.eye(3, dtype=torch.float64)),
+            c=kantor.Categorical(leaves["logits"]),
+            b=kantor.Bernoulli(probabilities=leaves["bits"].sigmoid()),
+            v=kantor.VonMisesFisher(torch.nn.functional.normalize(draws["mean"][rows]), leaves["kappa"].exp()),
+        )
+        return value.item(), list(torch.autograd.grad(value, list(leaves.values())))
+
+    mine = cut(rank, world)
+    value, gradients = derived(kantor.torch.Loss(objective, client, gather=True), mine)
+    want, whole = derived(kantor.torch.Loss(objective, client), slice(0, ROWS))
+    assert value == want, (value, want)
+    for got, other in zip(gradients, whole, strict=True):
+        assert other[mine].abs().max() > 1e-4
+        torch.testing.assert_close(got / world, other[mine], rtol=1e-12, atol=1e-14)
+
+
 class Encoder(torch.nn.Module):
     """Codes whose rows have the same bits whatever other rows are computed with them: no matrix product."""
 
@@ -151,6 +182,7 @@ def rank_of(address: str, init: str, rank: int, world: int) -> None:
     dist.init_process_group("gloo", init_method=init, rank=rank, world_size=world)
     with kantor.Client(address, timeout=60) as client:
         bit_for_bit(client, rank, world)
+        kinds(client, rank, world)
         parallel(client, rank, world)
         shrink(client, world)
         refusals(client, rank)

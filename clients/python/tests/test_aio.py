@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import kantor
 import kantor.aio
 from conftest import BINARY, bits
 from kantor._server import Server
+from kantor._transport import LARGE_BYTES
 
 T = TypeVar("T")
 
@@ -87,6 +89,46 @@ def test_awaited_calls_give_the_bits_of_blocking_ones(client: kantor.Client) -> 
                     assert [bits(await p) for p in reversed(pending)] == expected[::-1]
                     assert all(p.done() for p in pending)
                     assert bits(await pending[0].result()) == expected[0]  # may be asked again
+
+    run(main())
+
+
+def test_awaited_diagnostics_are_the_blocking_clients(client: kantor.Client) -> None:
+    asked = [kantor.ActiveUnits("q"), kantor.Entropy("q"), kantor.PermutationTest("z", "prior", permutations=99)]
+
+    async def main() -> None:
+        async with kantor.aio.Client(client.address, timeout=60) as mine:
+            for seed in (0, 2**63):
+                got = await mine.diagnose(asked, batch(1), seed=seed)
+                want = client.diagnose(asked, batch(1), seed=seed)
+                assert [repr(result) for result in got.values()] == [repr(result) for result in want.values()]
+                assert {n: bytes(a) for r in got.values() for n, a in r.details.items()} == {
+                    n: bytes(a) for r in want.values() for n, a in r.details.items()
+                }
+            with pytest.raises(kantor.InvalidArgumentError) as caught:
+                await mine.diagnose(kantor.ActiveUnits("z", threshold=-1.0), z=batch(1)["z"])
+            assert caught.value.field == "diagnostics[0].active_units.threshold"
+            with pytest.raises(kantor.InvalidArgumentError, match="seed: is -1"):
+                await mine.diagnose(kantor.Entropy("z"), z=batch(1)["z"], seed=-1)
+            # Above the size from which the server is asked whether it takes it, beside the loop.
+            large = np.zeros((70_000, 16))
+            assert large.nbytes > LARGE_BYTES
+            assert (await mine.diagnose(kantor.ActiveUnits("z"), z=large))["active_units"].value == 0
+
+    run(main())
+
+
+def test_a_cancelled_diagnosis_ends_on_the_server() -> None:
+    async def main() -> None:
+        async with kantor.aio.Client(binary=BINARY, timeout=60) as mine:
+            x, y = np.random.default_rng(0).standard_normal((2, 8000, 8))
+            term = kantor.PermutationTest(kernel="imq", permutations=1000)
+            task = asyncio.create_task(mine.diagnose(term, source=x, target=y))
+            await asyncio.sleep(0.1)  # so that it computes; one that is on its way is ended as well
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await until(ended(mine, "Diagnose", "Canceled"))
 
     run(main())
 
@@ -397,3 +439,22 @@ def test_a_forked_child_goes_on_with_the_client(client: kantor.Client) -> None:
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60, check=False
     )
     assert out.stdout == "all equal\n", out.stderr
+
+
+def test_a_pickled_client_talks_to_the_same_server() -> None:
+    async def main() -> None:
+        client = kantor.aio.Client(binary=BINARY)
+        with pytest.raises(TypeError, match="has not started"):
+            pickle.dumps(client)
+        async with client:
+            info = await client.info()
+            async with pickle.loads(pickle.dumps(client)) as copy:
+                assert await copy.info() == info
+                assert await pickle.loads(pickle.dumps(copy)).info() == info
+            assert await client.info() == info  # the copy has not ended it
+        known = kantor.aio.Client("unix:/nonexistent", token="secret", timeout=3)
+        copy = pickle.loads(pickle.dumps(known))
+        assert copy._core.peek()._access.given == ("secret", None)
+        assert copy._timeout == 3
+
+    asyncio.run(main())

@@ -20,7 +20,7 @@ def test_every_public_name_is_there_and_documented() -> None:
 def test_public_classes_are_the_ones_without_underscore_in_the_private_modules() -> None:
     defined = {"explain"}  # the one function
     for private in (
-        *("_errors", "_inputs", "_objective", "_terms", "_divergences", "_diagnostics", "_results", "_advice"),
+        *("_errors", "_inputs", "_objective", "_terms", "_divergences", "_diagnostics", "_results", "_advice", "_tls"),
         *("_stream", "_client"),
     ):
         module = importlib.import_module(f"kantor.{private}")

@@ -16,13 +16,14 @@ from google.protobuf import json_format
 import kantor
 from conftest import ROOT
 from kantor import _codec, _inputs, _retry, _stream
-from kantor.v1 import input_pb2, loss_pb2, loss_service_pb2, tensor_pb2
+from kantor.v1 import diagnostic_service_pb2, input_pb2, loss_pb2, loss_service_pb2, tensor_pb2
 
 CASES = sorted((ROOT / "testdata" / "conformance").glob("*.json"))
-KEYS = {"name", "source", "request", "expect", "error"}
+KEYS = {"name", "source", "request", "diagnose", "expect", "error"}
 
 NAMES = [getattr(kantor, name) for name in kantor.__all__]
 LOSSES: dict[str, Any] = {value._loss: value for value in NAMES if hasattr(value, "_loss")}
+DIAGNOSTICS: dict[str, Any] = {value._kind: value for value in NAMES if getattr(value, "_kind", "")}
 PRIORS: dict[str, Any] = {value._family: value for value in vars(_inputs).values() if hasattr(value, "_family")}
 
 
@@ -30,6 +31,7 @@ def case_of(path: Path) -> dict[str, Any]:
     case: dict[str, Any] = json.loads(path.read_text())
     assert set(case) <= KEYS
     assert ("expect" in case) != ("error" in case)
+    assert ("request" in case) != ("diagnose" in case)
     return case
 
 
@@ -37,16 +39,27 @@ def request_of(case: dict[str, Any]) -> loss_service_pb2.EvaluateRequest:
     return json_format.ParseDict(case["request"], loss_service_pb2.EvaluateRequest())
 
 
-def case_ids(kind: str) -> list[Any]:
-    return [pytest.param(path, id=path.stem) for path in CASES if kind in case_of(path)]
+def diagnose_request_of(case: dict[str, Any]) -> diagnostic_service_pb2.DiagnoseRequest:
+    return json_format.ParseDict(case["diagnose"], diagnostic_service_pb2.DiagnoseRequest())
 
 
-def test_there_are_cases_of_both_kinds() -> None:
-    assert case_ids("expect")
-    assert case_ids("error")
+def case_ids(*keys: str) -> list[Any]:
+    return [pytest.param(path, id=path.stem) for path in CASES if case_of(path).keys() >= set(keys)]
 
 
-@pytest.mark.parametrize("path", case_ids("expect"))
+def test_there_are_cases_of_every_kind() -> None:
+    for request in ("request", "diagnose"):
+        assert case_ids(request, "expect")
+        assert case_ids(request, "error")
+
+
+def test_every_diagnostic_of_the_server_has_a_case(client: kantor.Client) -> None:
+    asked = [diagnose_request_of(case_of(path.values[0])) for path in case_ids("diagnose", "expect")]
+    kinds = {str(diagnostic.WhichOneof("kind")) for request in asked for diagnostic in request.diagnostics}
+    assert kinds == set(client.info().diagnostics) == set(DIAGNOSTICS)
+
+
+@pytest.mark.parametrize("path", case_ids("request", "expect"))
 def test_a_good_request(path: Path, client: kantor.Client) -> None:
     """Said in the client's own words, so that what it writes is tested with what it reads."""
     expect = case_of(path)["expect"]
@@ -60,7 +73,31 @@ def test_a_good_request(path: Path, client: kantor.Client) -> None:
     check(result, expect)
 
 
-@pytest.mark.parametrize("path", case_ids("error"))
+@pytest.mark.parametrize("path", case_ids("diagnose", "expect"))
+def test_a_good_diagnosis(path: Path, client: kantor.Client) -> None:
+    """In the client's own words."""
+    expect = case_of(path)["expect"]
+    request = diagnose_request_of(case_of(path))
+    asked = [diagnostic_of(diagnostic) for diagnostic in request.diagnostics]
+    inputs = {name: input_of(request.inputs[name]) for name in request.inputs}
+    results = client.diagnose(asked, inputs, seed=request.seed)
+    assert set(expect) == {"diagnostics"}
+    assert set(results) == set(expect["diagnostics"])
+    for name, want in expect["diagnostics"].items():
+        check_diagnostic(results[name], want)
+
+
+@pytest.mark.parametrize("path", case_ids("diagnose", "error"))
+def test_a_bad_diagnosis(path: Path, client: kantor.Client) -> None:
+    """Sent as it stands."""
+    error = case_of(path)["error"]
+    assert error["code"] == "INVALID_ARGUMENT"
+    with pytest.raises(kantor.InvalidArgumentError) as caught:
+        client._transport().diagnose(diagnose_request_of(case_of(path)), 60)
+    assert caught.value.field == error["field"]
+
+
+@pytest.mark.parametrize("path", case_ids("request", "error"))
 def test_a_bad_request(path: Path, client: kantor.Client) -> None:
     """Sent as it stands: much of it the client would not say."""
     error = case_of(path)["error"]
@@ -82,13 +119,25 @@ def term_of(term: loss_pb2.Term) -> kantor.Term:
     if term.HasField("weight"):
         options["weight"] = term.weight
     kind = str(term.WhichOneof("loss"))
-    for field, value in getattr(term, kind).ListFields():
+    made: kantor.Term = LOSSES[kind](**options, **words_of(getattr(term, kind)))
+    return made
+
+
+def diagnostic_of(diagnostic: diagnostic_service_pb2.Diagnostic) -> kantor.Diagnostic:
+    kind = str(diagnostic.WhichOneof("kind"))
+    made: kantor.Diagnostic = DIAGNOSTICS[kind](name=diagnostic.name or None, **words_of(getattr(diagnostic, kind)))
+    return made
+
+
+def words_of(parameters: Any) -> dict[str, Any]:
+    """A loss's parameters, or a diagnostic's, as the client's classes have them: enumerations are words."""
+    options = {}
+    for field, value in parameters.ListFields():
         if field.enum_type is not None:
             words = _codec._words(field.enum_type)
             value = next(word for word, number in words.items() if number == value)
         options[field.name] = value
-    made: kantor.Term = LOSSES[kind](**options)
-    return made
+    return options
 
 
 def input_of(value: input_pb2.Input) -> Any:
@@ -118,11 +167,23 @@ def check(result: kantor.Evaluation, expect: dict[str, Any]) -> None:
     if "gradients" in expect:
         assert set(result.gradients) == set(expect["gradients"])
     for name, want in expect.get("gradients", {}).items():
-        got = result.gradients[name]
-        assert tensor_pb2.Dtype.Value(want["dtype"]) == _codec._DTYPES[got.dtype]
-        assert list(got.shape) == want["shape"]
-        for one, wanted in zip(got.ravel().tolist(), want["values"], strict=True):
-            near(one, wanted, want["tolerance"])
+        check_tensor(result.gradients[name], want)
+
+
+def check_tensor(got: Any, want: dict[str, Any]) -> None:
+    assert tensor_pb2.Dtype.Value(want["dtype"]) == _codec._DTYPES[got.dtype]
+    assert list(got.shape) == want["shape"]
+    for one, wanted in zip(got.ravel().tolist(), want["values"], strict=True):
+        near(one, wanted, want["tolerance"])
+
+
+def check_diagnostic(result: kantor.DiagnosticResult, want: dict[str, Any]) -> None:
+    assert set(want) == {"values", "tolerance", "details", "warnings"}
+    for got, wanted in zip(result.values, want["values"], strict=True):
+        near(got, wanted, want["tolerance"])
+    for name, detail in want["details"].items():
+        check_tensor(result.details[name], detail)
+    assert [warning.code for warning in result.warnings] == want["warnings"]
 
 
 def check_term(term: kantor.TermResult, want: dict[str, Any]) -> None:

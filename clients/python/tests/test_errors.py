@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import pickle
 import re
 import socket
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,10 +16,14 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from google.protobuf import duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 import kantor
+import kantor.aio
 from kantor import _errors, _retry, _transport
+from kantor._retry import retryable
+from kantor._status import from_rpc
 from kantor.v1 import loss_service_pb2
 
 Answer = Callable[[Any, grpc.ServicerContext], bytes]
@@ -61,6 +68,7 @@ def evaluate(address: str, **options: Any) -> kantor.Evaluation:
         (grpc.StatusCode.DEADLINE_EXCEEDED, kantor.DeadlineError),
         (grpc.StatusCode.CANCELLED, kantor.CancelledError),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, kantor.OverloadedError),
+        (grpc.StatusCode.UNAUTHENTICATED, kantor.UnauthenticatedError),
         (grpc.StatusCode.UNIMPLEMENTED, kantor.UnsupportedError),
         (grpc.StatusCode.INTERNAL, kantor.InternalError),
         (grpc.StatusCode.UNKNOWN, kantor.InternalError),
@@ -138,17 +146,59 @@ def test_an_unavailable_server_is_tried_again(serve: Callable[[Answer], str]) ->
     assert tries == 3
 
 
-def test_other_failures_are_not_tried_again(serve: Callable[[Answer], str]) -> None:
+async def evaluate_awaited(address: str) -> kantor.Evaluation:
+    async with kantor.aio.Client(address) as client:
+        return await client.evaluate(kantor.GaussianKl(), posterior=kantor.Gaussian(np.zeros((1, 1)), np.zeros((1, 1))))
+
+
+@pytest.mark.parametrize("call", [evaluate, lambda address: asyncio.run(evaluate_awaited(address))], ids=["", "aio"])
+def test_a_server_that_says_when_is_tried_again_then_and_no_sooner(
+    serve: Callable[[Answer], str], call: Callable[[str], kantor.Evaluation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_retry, "_NEVER_SEEN_SECONDS", 60)
+    status = status_pb2.Status(code=code_pb2.RESOURCE_EXHAUSTED, message="full")
+    delay = 0.15  # three times what the first pause is otherwise, at the most
+    status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(nanos=int(delay * 1e9))))
+    asked: list[float] = []
+
+    def answer(request: Any, context: grpc.ServicerContext) -> bytes:
+        asked.append(time.monotonic())
+        if len(asked) < 3:
+            context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
+        return loss_service_pb2.EvaluateResponse(value=7).SerializeToString()
+
+    assert call(serve(answer)).value == 7
+    assert len(asked) == 3
+    assert all(later - earlier >= delay for earlier, later in itertools.pairwise(asked))
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN])
+@pytest.mark.parametrize("whose", ["the server's", "the connection's"])
+def test_a_failure_is_tried_again_if_it_is_the_connections(
+    serve: Callable[[Answer], str], code: grpc.StatusCode, whose: str
+) -> None:
+    """A server says why; a connection whose bytes were damaged, or a proxy that lost the server, cannot."""
     tries = 0
+    status = status_pb2.Status(code=code.value[0], message="broken")
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason="INTERNAL", domain="kantor"))
 
     def answer(request: Any, context: grpc.ServicerContext) -> bytes:
         nonlocal tries
         tries += 1
-        context.abort(grpc.StatusCode.INTERNAL, "broken")
+        if tries == 2:
+            return loss_service_pb2.EvaluateResponse(value=7).SerializeToString()
+        if whose == "the server's":
+            context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+        context.abort(code, "broken")
         raise AssertionError("abort raises")
 
-    with pytest.raises(kantor.InternalError):
-        evaluate(serve(answer))
+    address = serve(answer)
+    if whose == "the connection's":
+        assert evaluate(address).value == 7
+        return
+    with pytest.raises(kantor.InternalError, match="broken"):
+        evaluate(address)
     assert tries == 1
 
 
@@ -220,12 +270,26 @@ class Reset(grpc.RpcError):
         return "Stream removed"
 
 
+class LostByABalancer(Reset):
+    """What a call raises whose server has died behind a balancer."""
+
+    def details(self) -> str:
+        return "Stream removed (RST_STREAM (Received RST_STREAM with error code 8))"
+
+
+def test_a_server_that_a_balancer_has_lost_is_away() -> None:
+    error = from_rpc(LostByABalancer())
+    assert type(error) is kantor.UnavailableError
+    assert retryable(error)
+    assert type(from_rpc(Reset())) is kantor.CancelledError
+
+
 @pytest.mark.parametrize(
     ("timeout", "error"), [(0.0, kantor.DeadlineError), (60.0, kantor.CancelledError), (None, kantor.CancelledError)]
 )
 def test_a_deadline_that_the_server_notices_first_is_one(timeout: float | None, error: type[Exception]) -> None:
-    def reset(request: object, timeout: float | None) -> None:
+    def reset(request: object, timeout: float | None, metadata: object) -> None:
         raise Reset
 
     with pytest.raises(error):
-        _transport._call(reset, None, timeout)
+        _transport._call(reset, None, timeout, None)

@@ -12,19 +12,17 @@ import pytest
 from conftest import ROOT, STRICT
 
 
-def first_block(readme: str) -> str:
-    """Returns the first lines of Python in a page."""
-    block = re.search(r"^```python\n(.*?)^```", (ROOT / readme).read_text(), re.DOTALL | re.MULTILINE)
-    assert block is not None
-    return block[1]
+def blocks(readme: str) -> list[str]:
+    """Returns what a page shows of Python, in order."""
+    found = re.findall(r"^```python\n(.*?)^```", (ROOT / readme).read_text(), re.DOTALL | re.MULTILINE)
+    assert found
+    return found
 
 
 def test_what_the_client_shows_runs_in_order(tmp_path: Path) -> None:
-    blocks = re.findall(
-        r"^```python\n(.*?)^```", (ROOT / "clients/python/README.md").read_text(), re.DOTALL | re.MULTILINE
-    )
-    assert len(blocks) >= 2
-    code = "\n".join(blocks) + "\nprint(result.value == results[0].value, len(results))"
+    shown = blocks("clients/python/README.md")
+    assert len(shown) >= 2
+    code = "\n".join(shown) + "\nprint(result.value == results[0].value, len(results))"
     out = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -38,7 +36,7 @@ def test_what_the_client_shows_runs_in_order(tmp_path: Path) -> None:
 def test_the_first_python_block_runs(readme: str, tmp_path: Path) -> None:
     """In an empty folder: the server is bin/kantor of the checkout that the package is installed from."""
     out = subprocess.run(
-        [sys.executable, *STRICT, "-c", first_block(readme)],
+        [sys.executable, *STRICT, "-c", blocks(readme)[0]],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -187,6 +188,21 @@ def test_a_batch_that_ends_every_call_is_given_up(script: Script, monkeypatch: p
     with pytest.raises(kantor.UnavailableError, match=r"going \[UNAVAILABLE, 8 tries in"):
         values(script, batches=1)
     assert script.calls == [[1]] * 8
+
+
+def test_a_server_that_goes_away_after_a_long_computation_is_waited_for(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a batch took before its server was lost is none of the time that the next one is waited for."""
+    monkeypatch.setattr(_retry, "_LOST_SECONDS", 0.3)
+
+    def long(batch: int) -> status_pb2.Status:
+        time.sleep(0.5)
+        return AWAY
+
+    script.turns = [long, result]
+    assert values(script, batches=1) == [1]
+    assert script.calls == [[1], [1]]
 
 
 def test_an_answer_that_nobody_waits_for_is_the_servers_fault(script: Script) -> None:

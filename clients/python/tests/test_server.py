@@ -185,20 +185,3 @@ def test_an_address_is_the_arguments_or_the_environments(
         assert other.address not in (client.address, "unix:/nonexistent")
     with pytest.raises(ValueError, match="not both"):
         kantor.Client(client.address, binary=BINARY)
-
-
-def test_a_proxy_in_the_environment_does_not_break_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    process = subprocess.Popen(
-        [BINARY, "serve", "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert process.stdout is not None
-    with process.stdout as out:
-        address = out.readline().split()[-1]
-    try:
-        with kantor.Client(address, timeout=10) as client:
-            assert client.info()
-    finally:
-        process.terminate()
-        process.wait(10)

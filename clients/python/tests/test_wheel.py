@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import re
 import struct
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from test_readme import first_block
+from test_readme import blocks
 
 pytestmark = pytest.mark.once
 
@@ -89,11 +91,22 @@ def test_it_has_the_licence_of_every_module_that_is_linked(wheel: Path) -> None:
     for path, version in modules:
         folder = Path(output("go", "list", "-m", "-f", "{{.Dir}}", path).strip())
         assert folder.name.endswith(f"@{version}")
-        licences = [file for file in folder.iterdir() if file.name in ("LICENSE", "COPYING", "NOTICE.txt", "PATENTS")]
+        licences = [file for file in folder.iterdir() if file.stem in ("LICENSE", "COPYING", "NOTICE", "PATENTS")]
         assert licences
         expected |= {f"{Path(own).parent}/linked/{path}/{file.name}": file.read_bytes() for file in licences}
     assert {name: linked.get(name) for name in expected} == expected
     folders = {name.removeprefix(f"{Path(own).parent}/linked/") for name in linked}
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = archive.read(own.replace("licenses/LICENSE", "METADATA")).decode()
+        record = archive.read(own.replace("licenses/LICENSE", "RECORD")).decode().splitlines()
+        for name, digest, size in (line.rsplit(",", 2) for line in record):
+            if not name.endswith("/RECORD"):
+                content = archive.read(name)
+                sha = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+                assert (digest, size) == (f"sha256={sha}", str(len(content))), name
+        assert {line.rsplit(",", 2)[0] for line in record} == set(archive.namelist())
+    named = re.findall("^License-File: (.*)$", metadata, re.MULTILINE)
+    assert named == ["LICENSE", *sorted(name.removeprefix(f"{Path(own).parent}/") for name in linked)]
     others = {name for name in folders if not any(name.startswith(f"{path}/") for path, _ in modules)}
     assert all(name.startswith("go/") for name in others)
 
@@ -115,8 +128,18 @@ def test_the_binary_asks_for_no_libc(wheel: Path) -> None:
     assert 3 not in types
 
 
-def test_the_readme_runs_with_the_wheel_alone(installed: Path) -> None:
-    out = bare(installed, "-c", first_block("clients/python/README.md"))
+def test_the_clients_readme_runs_with_the_wheel_alone(installed: Path) -> None:
+    out = bare(installed, "-c", "\n".join(blocks("clients/python/README.md")))
+    assert out.returncode == 0, out.stderr
+    assert "Interval(lower=" in out.stdout
+
+
+@pytest.mark.needs("torch")
+def test_the_readme_runs_with_the_wheel_and_torch_alone(wheel: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "venv"
+    constraint = CLIENT / "requirements-dev.txt"
+    tool(ROOT / "tools" / "pip.sh", folder, "--quiet", "--constraint", constraint, f"kantor[torch] @ {wheel.as_uri()}")
+    out = bare(folder, "-c", "\n".join(blocks("README.md")))
     assert out.returncode == 0, out.stderr
     assert "Interval(lower=" in out.stdout
 

@@ -706,7 +706,8 @@ func (x *EffectiveScale) GetTarget() string {
 }
 
 // ExpectedShrink is the scale at which a loss between batches of these sizes is least in expectation, where 1 is the truth: what SELF_SHRINKS warns of. It looks
-// at the sizes and the spread of source and target, not at where they are. 0 stands for less than a tenth. Details, [1] each: effective_points, that tell as much as
+// at the sizes and the spread of source and target, not at where they are. 0 stands for less than a tenth. Of fewer than 16 points it is the scale of 16, which
+// is too large, with the warning FEW_POINTS. Details, [1] each: effective_points, that tell as much as
 // the source's weighted ones; effective_dimension, of an isotropic target with the same first two moments of its spectrum; epsilon, the temperature.
 type ExpectedShrink struct {
 	state protoimpl.MessageState `protogen:"open.v1"`

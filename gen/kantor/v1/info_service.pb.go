@@ -9,6 +9,7 @@ package kantorv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -68,7 +69,9 @@ type GetServerInfoResponse struct {
 	// Losses that a term can name, as in Term: "sinkhorn".
 	Losses []string `protobuf:"bytes,3,rep,name=losses,proto3" json:"losses,omitempty"`
 	// How many threads compute, for all calls together. Results do not depend on it. 0: the server is too old to say.
-	Threads       int32 `protobuf:"varint,4,opt,name=threads,proto3" json:"threads,omitempty"`
+	Threads int32 `protobuf:"varint,4,opt,name=threads,proto3" json:"threads,omitempty"`
+	// Diagnostics that DiagnosticService computes, as in Diagnostic: "active_units". Empty: the server is too old to say, or has none.
+	Diagnostics   []string `protobuf:"bytes,5,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -129,6 +132,13 @@ func (x *GetServerInfoResponse) GetThreads() int32 {
 		return x.Threads
 	}
 	return 0
+}
+
+func (x *GetServerInfoResponse) GetDiagnostics() []string {
+	if x != nil {
+		return x.Diagnostics
+	}
+	return nil
 }
 
 // Build names what computed a result. The same request gives the same bits for the same build.
@@ -209,7 +219,19 @@ type Limits struct {
 	// Batches in flight on one stream.
 	Window int32 `protobuf:"varint,5,opt,name=window,proto3" json:"window,omitempty"`
 	// Problems of one request: those of its batch, counted for every term.
-	Problems      int32 `protobuf:"varint,6,opt,name=problems,proto3" json:"problems,omitempty"`
+	Problems int32 `protobuf:"varint,6,opt,name=problems,proto3" json:"problems,omitempty"`
+	// Bytes of memory that one request may need to be computed; 0: there is no limit.
+	MemoryBytes int64 `protobuf:"varint,7,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	// Requests of one caller that wait for their turn; a stream's batches count each. 0: the server is too old to say.
+	Queue int32 `protobuf:"varint,8,opt,name=queue,proto3" json:"queue,omitempty"`
+	// Requests computed at once that take 20 ms at most.
+	RunningSmall int32 `protobuf:"varint,9,opt,name=running_small,json=runningSmall,proto3" json:"running_small,omitempty"`
+	// Requests computed at once that take longer, beside those.
+	RunningLarge int32 `protobuf:"varint,10,opt,name=running_large,json=runningLarge,proto3" json:"running_large,omitempty"`
+	// The longest that a request waits for its turn.
+	QueueWait *durationpb.Duration `protobuf:"bytes,11,opt,name=queue_wait,json=queueWait,proto3" json:"queue_wait,omitempty"`
+	// How long a stream stays open that nothing happens on.
+	StreamIdle    *durationpb.Duration `protobuf:"bytes,12,opt,name=stream_idle,json=streamIdle,proto3" json:"stream_idle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -286,28 +308,80 @@ func (x *Limits) GetProblems() int32 {
 	return 0
 }
 
+func (x *Limits) GetMemoryBytes() int64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *Limits) GetQueue() int32 {
+	if x != nil {
+		return x.Queue
+	}
+	return 0
+}
+
+func (x *Limits) GetRunningSmall() int32 {
+	if x != nil {
+		return x.RunningSmall
+	}
+	return 0
+}
+
+func (x *Limits) GetRunningLarge() int32 {
+	if x != nil {
+		return x.RunningLarge
+	}
+	return 0
+}
+
+func (x *Limits) GetQueueWait() *durationpb.Duration {
+	if x != nil {
+		return x.QueueWait
+	}
+	return nil
+}
+
+func (x *Limits) GetStreamIdle() *durationpb.Duration {
+	if x != nil {
+		return x.StreamIdle
+	}
+	return nil
+}
+
 var File_kantor_v1_info_service_proto protoreflect.FileDescriptor
 
 const file_kantor_v1_info_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1ckantor/v1/info_service.proto\x12\tkantor.v1\"\x16\n" +
-	"\x14GetServerInfoRequest\"\x9c\x01\n" +
+	"\x1ckantor/v1/info_service.proto\x12\tkantor.v1\x1a\x1egoogle/protobuf/duration.proto\"\x16\n" +
+	"\x14GetServerInfoRequest\"\xbe\x01\n" +
 	"\x15GetServerInfoResponse\x12&\n" +
 	"\x05build\x18\x01 \x01(\v2\x10.kantor.v1.BuildR\x05build\x12)\n" +
 	"\x06limits\x18\x02 \x01(\v2\x11.kantor.v1.LimitsR\x06limits\x12\x16\n" +
 	"\x06losses\x18\x03 \x03(\tR\x06losses\x12\x18\n" +
-	"\athreads\x18\x04 \x01(\x05R\athreads\"e\n" +
+	"\athreads\x18\x04 \x01(\x05R\athreads\x12 \n" +
+	"\vdiagnostics\x18\x05 \x03(\tR\vdiagnostics\"e\n" +
 	"\x05Build\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
 	"\x06kernel\x18\x02 \x01(\tR\x06kernel\x12*\n" +
-	"\x11pair_memory_bytes\x18\x03 \x01(\x03R\x0fpairMemoryBytes\"\xad\x01\n" +
+	"\x11pair_memory_bytes\x18\x03 \x01(\x03R\x0fpairMemoryBytes\"\xa6\x03\n" +
 	"\x06Limits\x12#\n" +
 	"\rmessage_bytes\x18\x01 \x01(\x03R\fmessageBytes\x12\x16\n" +
 	"\x06points\x18\x02 \x01(\x03R\x06points\x12\x1c\n" +
 	"\tdimension\x18\x03 \x01(\x03R\tdimension\x12\x14\n" +
 	"\x05terms\x18\x04 \x01(\x05R\x05terms\x12\x16\n" +
 	"\x06window\x18\x05 \x01(\x05R\x06window\x12\x1a\n" +
-	"\bproblems\x18\x06 \x01(\x05R\bproblems2a\n" +
+	"\bproblems\x18\x06 \x01(\x05R\bproblems\x12!\n" +
+	"\fmemory_bytes\x18\a \x01(\x03R\vmemoryBytes\x12\x14\n" +
+	"\x05queue\x18\b \x01(\x05R\x05queue\x12#\n" +
+	"\rrunning_small\x18\t \x01(\x05R\frunningSmall\x12#\n" +
+	"\rrunning_large\x18\n" +
+	" \x01(\x05R\frunningLarge\x128\n" +
+	"\n" +
+	"queue_wait\x18\v \x01(\v2\x19.google.protobuf.DurationR\tqueueWait\x12:\n" +
+	"\vstream_idle\x18\f \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"streamIdle2a\n" +
 	"\vInfoService\x12R\n" +
 	"\rGetServerInfo\x12\x1f.kantor.v1.GetServerInfoRequest\x1a .kantor.v1.GetServerInfoResponseB\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3"
 
@@ -329,17 +403,20 @@ var file_kantor_v1_info_service_proto_goTypes = []any{
 	(*GetServerInfoResponse)(nil), // 1: kantor.v1.GetServerInfoResponse
 	(*Build)(nil),                 // 2: kantor.v1.Build
 	(*Limits)(nil),                // 3: kantor.v1.Limits
+	(*durationpb.Duration)(nil),   // 4: google.protobuf.Duration
 }
 var file_kantor_v1_info_service_proto_depIdxs = []int32{
 	2, // 0: kantor.v1.GetServerInfoResponse.build:type_name -> kantor.v1.Build
 	3, // 1: kantor.v1.GetServerInfoResponse.limits:type_name -> kantor.v1.Limits
-	0, // 2: kantor.v1.InfoService.GetServerInfo:input_type -> kantor.v1.GetServerInfoRequest
-	1, // 3: kantor.v1.InfoService.GetServerInfo:output_type -> kantor.v1.GetServerInfoResponse
-	3, // [3:4] is the sub-list for method output_type
-	2, // [2:3] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: kantor.v1.Limits.queue_wait:type_name -> google.protobuf.Duration
+	4, // 3: kantor.v1.Limits.stream_idle:type_name -> google.protobuf.Duration
+	0, // 4: kantor.v1.InfoService.GetServerInfo:input_type -> kantor.v1.GetServerInfoRequest
+	1, // 5: kantor.v1.InfoService.GetServerInfo:output_type -> kantor.v1.GetServerInfoResponse
+	5, // [5:6] is the sub-list for method output_type
+	4, // [4:5] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_kantor_v1_info_service_proto_init() }

@@ -1014,7 +1014,9 @@ type Timing struct {
 	// Checking the request and turning it into numbers.
 	Decode *durationpb.Duration `protobuf:"bytes,1,opt,name=decode,proto3" json:"decode,omitempty"`
 	// Computing.
-	Compute       *durationpb.Duration `protobuf:"bytes,2,opt,name=compute,proto3" json:"compute,omitempty"`
+	Compute *durationpb.Duration `protobuf:"bytes,2,opt,name=compute,proto3" json:"compute,omitempty"`
+	// Waiting, in between, for the turn to be computed.
+	Queue         *durationpb.Duration `protobuf:"bytes,3,opt,name=queue,proto3" json:"queue,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1059,6 +1061,13 @@ func (x *Timing) GetDecode() *durationpb.Duration {
 func (x *Timing) GetCompute() *durationpb.Duration {
 	if x != nil {
 		return x.Compute
+	}
+	return nil
+}
+
+func (x *Timing) GetQueue() *durationpb.Duration {
+	if x != nil {
+		return x.Queue
 	}
 	return nil
 }
@@ -1685,10 +1694,11 @@ const file_kantor_v1_loss_service_proto_rawDesc = "" +
 	"\bstrategy\x18\x05 \x01(\tR\bstrategy\"7\n" +
 	"\aWarning\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"p\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\xa1\x01\n" +
 	"\x06Timing\x121\n" +
 	"\x06decode\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x06decode\x123\n" +
-	"\acompute\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\acompute\"s\n" +
+	"\acompute\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\acompute\x12/\n" +
+	"\x05queue\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x05queue\"s\n" +
 	"\x15EvaluateStreamRequest\x12%\n" +
 	"\x04open\x18\x01 \x01(\v2\x0f.kantor.v1.OpenH\x00R\x04open\x12(\n" +
 	"\x05batch\x18\x02 \x01(\v2\x10.kantor.v1.BatchH\x00R\x05batchB\t\n" +
@@ -1817,32 +1827,33 @@ var file_kantor_v1_loss_service_proto_depIdxs = []int32{
 	30, // 24: kantor.v1.Potentials.target_self:type_name -> kantor.v1.Tensor
 	33, // 25: kantor.v1.Timing.decode:type_name -> google.protobuf.Duration
 	33, // 26: kantor.v1.Timing.compute:type_name -> google.protobuf.Duration
-	15, // 27: kantor.v1.EvaluateStreamRequest.open:type_name -> kantor.v1.Open
-	16, // 28: kantor.v1.EvaluateStreamRequest.batch:type_name -> kantor.v1.Batch
-	2,  // 29: kantor.v1.Open.objective:type_name -> kantor.v1.Objective
-	26, // 30: kantor.v1.Batch.inputs:type_name -> kantor.v1.Batch.InputsEntry
-	27, // 31: kantor.v1.Batch.overrides:type_name -> kantor.v1.Batch.OverridesEntry
-	18, // 32: kantor.v1.EvaluateStreamResponse.opened:type_name -> kantor.v1.Opened
-	19, // 33: kantor.v1.EvaluateStreamResponse.result:type_name -> kantor.v1.Result
-	20, // 34: kantor.v1.EvaluateStreamResponse.failure:type_name -> kantor.v1.Failure
-	21, // 35: kantor.v1.EvaluateStreamResponse.draining:type_name -> kantor.v1.Draining
-	4,  // 36: kantor.v1.Result.response:type_name -> kantor.v1.EvaluateResponse
-	34, // 37: kantor.v1.Failure.status:type_name -> google.rpc.Status
-	33, // 38: kantor.v1.Draining.grace:type_name -> google.protobuf.Duration
-	35, // 39: kantor.v1.EvaluateRequest.InputsEntry.value:type_name -> kantor.v1.Input
-	35, // 40: kantor.v1.EvaluateResponse.GradientsEntry.value:type_name -> kantor.v1.Input
-	7,  // 41: kantor.v1.TermResult.ExtrasEntry.value:type_name -> kantor.v1.Extra
-	35, // 42: kantor.v1.TermResult.GradientsEntry.value:type_name -> kantor.v1.Input
-	35, // 43: kantor.v1.Batch.InputsEntry.value:type_name -> kantor.v1.Input
-	3,  // 44: kantor.v1.LossService.Evaluate:input_type -> kantor.v1.EvaluateRequest
-	14, // 45: kantor.v1.LossService.EvaluateStream:input_type -> kantor.v1.EvaluateStreamRequest
-	4,  // 46: kantor.v1.LossService.Evaluate:output_type -> kantor.v1.EvaluateResponse
-	17, // 47: kantor.v1.LossService.EvaluateStream:output_type -> kantor.v1.EvaluateStreamResponse
-	46, // [46:48] is the sub-list for method output_type
-	44, // [44:46] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	33, // 27: kantor.v1.Timing.queue:type_name -> google.protobuf.Duration
+	15, // 28: kantor.v1.EvaluateStreamRequest.open:type_name -> kantor.v1.Open
+	16, // 29: kantor.v1.EvaluateStreamRequest.batch:type_name -> kantor.v1.Batch
+	2,  // 30: kantor.v1.Open.objective:type_name -> kantor.v1.Objective
+	26, // 31: kantor.v1.Batch.inputs:type_name -> kantor.v1.Batch.InputsEntry
+	27, // 32: kantor.v1.Batch.overrides:type_name -> kantor.v1.Batch.OverridesEntry
+	18, // 33: kantor.v1.EvaluateStreamResponse.opened:type_name -> kantor.v1.Opened
+	19, // 34: kantor.v1.EvaluateStreamResponse.result:type_name -> kantor.v1.Result
+	20, // 35: kantor.v1.EvaluateStreamResponse.failure:type_name -> kantor.v1.Failure
+	21, // 36: kantor.v1.EvaluateStreamResponse.draining:type_name -> kantor.v1.Draining
+	4,  // 37: kantor.v1.Result.response:type_name -> kantor.v1.EvaluateResponse
+	34, // 38: kantor.v1.Failure.status:type_name -> google.rpc.Status
+	33, // 39: kantor.v1.Draining.grace:type_name -> google.protobuf.Duration
+	35, // 40: kantor.v1.EvaluateRequest.InputsEntry.value:type_name -> kantor.v1.Input
+	35, // 41: kantor.v1.EvaluateResponse.GradientsEntry.value:type_name -> kantor.v1.Input
+	7,  // 42: kantor.v1.TermResult.ExtrasEntry.value:type_name -> kantor.v1.Extra
+	35, // 43: kantor.v1.TermResult.GradientsEntry.value:type_name -> kantor.v1.Input
+	35, // 44: kantor.v1.Batch.InputsEntry.value:type_name -> kantor.v1.Input
+	3,  // 45: kantor.v1.LossService.Evaluate:input_type -> kantor.v1.EvaluateRequest
+	14, // 46: kantor.v1.LossService.EvaluateStream:input_type -> kantor.v1.EvaluateStreamRequest
+	4,  // 47: kantor.v1.LossService.Evaluate:output_type -> kantor.v1.EvaluateResponse
+	17, // 48: kantor.v1.LossService.EvaluateStream:output_type -> kantor.v1.EvaluateStreamResponse
+	47, // [47:49] is the sub-list for method output_type
+	45, // [45:47] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_kantor_v1_loss_service_proto_init() }

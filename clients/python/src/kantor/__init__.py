@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         ServerNotFoundError,
         ServerStartError,
         TooLargeError,
+        UnauthenticatedError,
         UnavailableError,
         UnsupportedError,
     )
@@ -98,8 +99,10 @@ if TYPE_CHECKING:
         Stein,
         Transport,
     )
+    from kantor._tls import TLS
 
 __all__ = [
+    "TLS",
     "ActiveUnits",
     "Advice",
     "Bernoulli",
@@ -162,6 +165,7 @@ __all__ = [
     "TooLargeError",
     "TotalCorrelation",
     "Transport",
+    "UnauthenticatedError",
     "UnavailableError",
     "UniformCube",
     "UniformSphere",
@@ -173,7 +177,7 @@ __all__ = [
 
 # In the order of their cost: a name is looked for in modules that need nothing before one that needs grpc.
 _MODULES = (
-    *("_errors", "_inputs", "_objective", "_terms", "_divergences", "_diagnostics", "_results", "_advice"),
+    *("_errors", "_inputs", "_objective", "_terms", "_divergences", "_diagnostics", "_results", "_advice", "_tls"),
     *("_stream", "_client", "_explain"),
 )
 

@@ -17,11 +17,13 @@ from kantor._inputs import Input
 from kantor._objective import Terms
 from kantor._results import DiagnosticResult, Evaluation, ServerInfo
 from kantor._retry import Deadline, Patience, retrying
+from kantor._security import Access, Token
 from kantor._server import Server, find_binary
 from kantor._shared_server import SharedServer, start
 from kantor._stream import Stream
+from kantor._tls import TLS
 from kantor._transport import PerProcess, Transport
-from kantor.v1 import diagnostic_service_pb2, loss_service_pb2
+from kantor.v1 import loss_service_pb2
 
 
 class Client:
@@ -41,12 +43,17 @@ class Client:
             the process may use by its affinity mask and its control group's quota.
         share: whether a server is shared with the other ranks of the job. A name: with every process of the user's that
             gives it. None: $KANTOR_SHARE, which is 0, 1 or a name; without it, they share.
+        token: that the server at the address wants: its text, a path of a file with it, or a function that returns it;
+            the latter two are asked for every call, so that it can be replaced. None: $KANTOR_TOKEN or, in a file,
+            $KANTOR_TOKEN_FILE. It is never sent in plain text to another machine.
+        tls: how the connection is encrypted: a path of the authorities' certificates, True for those that gRPC comes
+            with, or a TLS, which can show a certificate too. None: the path in $KANTOR_TLS_CA; without it, not at all.
 
     A call that finds the server away is made again: for half a minute if that server has answered before or is the
     client's own, which is started again; else for three seconds.
 
     Raises:
-        InvalidArgumentError: threads or share are wrong.
+        InvalidArgumentError: threads, share, token or tls are wrong.
         ServerNotFoundError: there is no address and no binary.
         ServerStartError: the binary was started and did not get ready.
     """
@@ -59,6 +66,8 @@ class Client:
         timeout: float | None = 600,
         threads: int | None = None,
         share: bool | str | None = None,
+        token: Token | None = None,
+        tls: bool | str | os.PathLike[str] | TLS | None = None,
     ) -> None:
         self._server: Server | SharedServer | None = None
         if address and (threads is not None or share is not None):
@@ -68,15 +77,18 @@ class Client:
         elif address:
             raise ValueError("want an address or a binary, not both")
         if not address:
+            if token is not None or tls is not None:
+                raise ValueError("token and tls are for a server at an address, and there is none")
             self._server = start(find_binary(binary), threads, share)
             address = self._server.address
             self._stop = weakref.finalize(self, self._server.stop)
+        self._access = Access(address, token, tls, os.environ if self._server is None else {})
         self.address = address
         self._timeout = timeout
         self._closed = False
         self._calls = itertools.count(1)
         self._patience = Patience(self._server)
-        self._transports = PerProcess(functools.partial(Transport, address), Transport.close)
+        self._transports = PerProcess(functools.partial(Transport, address, self._access), Transport.close)
 
     def evaluate(
         self,
@@ -192,9 +204,7 @@ class Client:
             InvalidArgumentError: an argument is wrong, and which.
             CallError: the server did not answer with a result.
         """
-        request = diagnostic_service_pb2.DiagnoseRequest(seed=_codec.seed(seed))
-        _codec.write_diagnostics(request.diagnostics, diagnostics)
-        size = _codec.write_inputs(request.inputs, _codec.merge(inputs, named))
+        request, size = _codec.diagnose_request(diagnostics, _codec.merge(inputs, named), seed=_codec.seed(seed))
         deadline = Deadline(self._timeout if timeout is None else timeout)
         self._check(request, request.inputs, size, deadline)
         return _codec.diagnosis(
@@ -249,7 +259,8 @@ class Client:
         self.close()
 
     def __reduce__(self) -> tuple[functools.partial[Client], tuple[str]]:
-        return functools.partial(Client, timeout=self._timeout), (self.address,)
+        token, tls = self._access.given
+        return functools.partial(Client, timeout=self._timeout, token=token, tls=tls), (self.address,)
 
     def __repr__(self) -> str:
         return f"kantor.Client({self.address!r})"

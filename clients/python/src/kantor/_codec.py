@@ -115,7 +115,8 @@ def read_tensor(tensor: tensor_pb2.Tensor) -> Array:
 
 def merge(inputs: Mapping[str, Input] | None, named: Mapping[str, Input]) -> dict[str, Input]:
     """Returns the arguments by name, given as a mapping, as keywords or as both."""
-    inputs = inputs or {}
+    if not inputs:
+        return dict(named)
     for name in inputs:
         if name in named:
             raise InvalidArgumentError(f'inputs["{name}"]', "is given twice, in the mapping and as a keyword")
@@ -338,6 +339,15 @@ def _term_result(term: loss_service_pb2.TermResult) -> TermResult:
         extras={name: _extra(term.extras[name]) for name in sorted(term.extras)},
         gradients=_gradients(term.gradients),
     )
+
+
+def diagnose_request(
+    diagnostics: Diagnostics, inputs: Mapping[str, Input], *, seed: int
+) -> tuple[diagnostic_service_pb2.DiagnoseRequest, int]:
+    """Returns a request for diagnostics, and the bytes of its arrays."""
+    out = diagnostic_service_pb2.DiagnoseRequest(seed=seed)
+    write_diagnostics(out.diagnostics, diagnostics)
+    return out, write_inputs(out.inputs, inputs)
 
 
 def write_diagnostics(into: Any, diagnostics: Diagnostics) -> None:

@@ -130,7 +130,9 @@ class ExpectedShrink(Diagnostic):
     """The scale at which a Sinkhorn divergence between such batches is least in expectation, where 1 is the truth.
 
     It is what the warning SELF_SHRINKS is about, and looks at sizes and spread, not at where the points are; 0 stands
-    for less than a tenth. Details, [1] each: `effective_points`, that tell as much as the source's weighted ones;
+    for less than a tenth. Of fewer than 16 points it is the scale of 16, too large, with the warning FEW_POINTS.
+
+    Details, [1] each: `effective_points`, that tell as much as the source's weighted ones;
     `effective_dimension`, of an isotropic target with the same first two moments of its spectrum; `epsilon`.
 
     Attributes:

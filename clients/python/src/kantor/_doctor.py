@@ -102,7 +102,11 @@ def examine(address: str | None, binary: str | None) -> Iterator[Finding]:
         yield Finding("note", "round trip", "not tried, because of what is wrong above")
     yield _memory()
     yield _proxies(address if packages.state == "ok" else None)
-    variables = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("KANTOR_")]
+    variables = [
+        f"{name}={'(hidden)' if name == 'KANTOR_TOKEN' else value}"
+        for name, value in sorted(os.environ.items())
+        if name.startswith("KANTOR_")
+    ]
     yield Finding("ok", "environment", ", ".join(variables) or "no KANTOR_ variables")
 
 
@@ -258,7 +262,11 @@ def _remote(address: str) -> Iterator[Finding]:
     from kantor._client import Client
     from kantor._transport import Transport
 
-    transport = Transport(address)
+    try:
+        transport = Transport(address)
+    except KantorError as error:  # of the token or the encryption in the environment
+        yield Finding("FAIL", "address", f"{address}: {error}", "see KANTOR_TOKEN, KANTOR_TOKEN_FILE and KANTOR_TLS_CA")
+        return
     try:
         build = transport.info(_ANSWER_SECONDS).build
     except KantorError as error:

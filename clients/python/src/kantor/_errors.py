@@ -11,6 +11,7 @@
         ├── CancelledError     the call was cancelled
         ├── OverloadedError    it is out of room; where it said when to come back, the client did
         ├── TooLargeError      the request or its answer is larger than the server's limit
+        ├── UnauthenticatedError  it wants a token, or another one
         ├── UnsupportedError   it is too old to know the call
         └── InternalError      its own fault, or one nobody thought of
 
@@ -79,6 +80,7 @@ class CallError(KantorError):
         tries: how often the call was made.
         seconds: that these tries took together.
         hint: what else is known, such as how a server that the client started has ended.
+        broken: whether it is not the server's word but that of a connection, such as one whose bytes were damaged.
     """
 
     def __init__(self, code: str, message: str, retry_after: float | None = None) -> None:
@@ -88,6 +90,7 @@ class CallError(KantorError):
         self.tries = 1
         self.seconds: float = 0.0
         self.hint = ""
+        self.broken = False
         super().__init__(code, message, retry_after)
 
     def __str__(self) -> str:
@@ -137,6 +140,14 @@ class TooLargeError(CallError):
     """
 
     limit: int = 0
+
+
+class UnauthenticatedError(CallError):
+    """The server wants a token that it knows, and the call had none or another.
+
+    Give it as `Client(token=...)`, in KANTOR_TOKEN, or in a file that KANTOR_TOKEN_FILE names; whoever runs the server
+    has it. Where tokens are replaced, a client with a file takes the new one with its next call.
+    """
 
 
 class UnsupportedError(CallError):

@@ -2,6 +2,13 @@
 
 A thread that is inside gRPC at that moment leaves its locks behind, which nobody opens in the child: it hangs or is
 aborted with the first call that it makes itself.
+
+Certain is this: at the fork no thread of Python's is inside a call of this client, no call of its is under way, and the
+child makes a channel of its own. Not certain is what gRPC's own threads do at that moment. They have locks too, each
+for moments, while they clean up after a call, and can be neither stopped nor asked whether they are done: gRPC's own
+support for forks has to be chosen in the environment before gRPC is imported. So after calls that a fork has ended they
+are given a pause, and after others none. A child that must not hang for certain is one that is spawned, which inherits
+no lock.
 """
 
 from __future__ import annotations
@@ -73,7 +80,7 @@ class Gate:
 
         Args:
             settle: whether calls were ended just now. gRPC cleans up after one on threads of its own, and nothing tells
-                the end of that, so that they are given a moment.
+                the end of that, so that they are given a moment: likely enough, not certainly.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: not self._inside, _GRACE_SECONDS):

@@ -311,9 +311,11 @@ class ServerInfo:
         limits: what is refused above.
         losses: that a term can name.
         threads: that compute, for all calls together; 0: the server is too old to say.
+        diagnostics: that diagnose() computes; empty: the server is too old to say, or has none.
     """
 
     build: Build
     limits: Limits
     losses: tuple[str, ...]
     threads: int = 0
+    diagnostics: tuple[str, ...] = ()

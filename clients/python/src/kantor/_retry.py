@@ -84,7 +84,7 @@ def retryable(error: Exception) -> bool:
     """Whether another try may end otherwise: a server says when to come back, or that it is not to be asked again."""
     if not isinstance(error, CallError):
         return False
-    return isinstance(error, UnavailableError) if error.retry_after is None else error.retry_after >= 0
+    return isinstance(error, UnavailableError) or error.broken if error.retry_after is None else error.retry_after >= 0
 
 
 class Tries:
@@ -92,11 +92,14 @@ class Tries:
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
-        self._start = time.monotonic()
+        self._begun = time.monotonic()
+        self._start = self._begun  # of patience: when the first try failed, which may have computed for long before
         self._count = 0
 
     def pause(self, error: Exception) -> float | None:
         """Counts a try that ended in error; returns the seconds until the next, or None: there is none."""
+        if self._count == 0:
+            self._start = time.monotonic()
         self._count += 1
         if not isinstance(error, CallError) or not retryable(error):
             return None
@@ -107,12 +110,13 @@ class Tries:
         if error.retry_after is not None:
             pause = error.retry_after * random.uniform(1, 1.1)  # not before it is asked to
         late = time.monotonic() - self._start + pause > self._patience.seconds()
-        return None if late or self._count >= _MOST_TRIES else pause
+        told = error.retry_after is not None  # a server that is busy, and says for how long
+        return None if late or (self._count >= _MOST_TRIES and not told) else pause
 
     def told(self, error: Exception) -> Exception:
         """Returns an error that says how often the call was tried, and what is known of the server."""
         if isinstance(error, CallError):
-            error.tries, error.seconds = self._count, time.monotonic() - self._start
+            error.tries, error.seconds = self._count, time.monotonic() - self._begun
             if isinstance(error, UnavailableError):
                 error.hint = self._patience.trouble()
         return error

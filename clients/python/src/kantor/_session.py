@@ -12,7 +12,16 @@ from typing import Any
 
 import grpc
 
-from kantor._errors import CancelledError, ClosedError, InternalError, KantorError, TooLargeError, UnavailableError
+from kantor._errors import (
+    CancelledError,
+    ClosedError,
+    InternalError,
+    KantorError,
+    OverloadedError,
+    TooLargeError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from kantor._fork import ForkedError, gate
 from kantor._retry import Deadline, Patience, Tries
 from kantor._status import from_rpc, from_status, too_large
@@ -41,6 +50,7 @@ class _Batch:
         self.answer: Answer = Future()
         self.call: _Call | None = None  # that it was last sent over
         self.sends = 0
+        self.tries: Tries | None = None  # those that a busy server refused
 
 
 class _Call:
@@ -74,6 +84,7 @@ class Session:
         self._refusal: Exception | None = None  # why there is no thread, while no call was accepted
         self._trouble = ""  # what the last call ended with, until the next answer
         self._answers = 0
+        self._pauses: set[threading.Timer] = set()  # of batches that a busy server is to get again
         _living.add(self)
 
     @property
@@ -141,22 +152,29 @@ class Session:
 
     def leave_for_fork(self) -> None:
         """Ends the call and its thread, so that no other process has a half of them."""
-        self._leave(ForkedError)
+        pauses = self._leave(ForkedError)
         self.join()
+        for pause in pauses:
+            pause.join(_CLOSE_SECONDS)
 
     def go_on(self) -> None:
         """Wakes up who waits for the end of a fork."""
         with self._changed:
             self._changed.notify_all()
 
-    def _leave(self, why: type[KantorError]) -> None:
+    def _leave(self, why: type[KantorError]) -> list[threading.Timer]:
+        """Ends the call; returns the timers that end with it."""
         with self._changed:
             self._leaving = why
+            pauses = list(self._pauses)
             if self._call is not None and not self._batches:
                 self._call.requests.put(None)
             elif self._call is not None:
                 self._call.rpc.cancel()
             self._changed.notify_all()
+        for pause in pauses:
+            pause.cancel()
+        return pauses
 
     def _start(self) -> None:
         if self._leaving is CancelledError:
@@ -258,10 +276,11 @@ class Session:
             self._take(message.result.id).set_result(message.result.response)
         elif kind == "failure":
             error = from_status(message.failure.status)
-            if isinstance(error, UnavailableError):  # it stops, and another may compute this
+            # It stops, and another may compute this; or the token was replaced, and there is another.
+            if isinstance(error, (UnavailableError, UnauthenticatedError)):
                 call.end = error
                 call.rpc.cancel()
-            else:
+            elif not self._pause(call, message.failure.id, error):
                 self._take(message.failure.id).set_exception(error)
         elif kind == "opened":
             self._patience.answered = True
@@ -273,6 +292,34 @@ class Session:
             with self._changed:
                 call.open = False
                 call.requests.put(None)  # what was sent is still answered
+
+    def _pause(self, call: _Call, number: int, error: KantorError) -> bool:
+        """Sends a batch again after a while, if the server says that it is busy; returns whether it will."""
+        with self._changed:
+            batch = self._batches.get(number)
+            if batch is None or not isinstance(error, OverloadedError):
+                return False
+            if self._leaving is not None:
+                return True  # why is what the batch ends with
+            batch.tries = batch.tries or Tries(self._patience)
+            pause = batch.tries.pause(error)
+            if pause is None:
+                batch.tries.told(error)
+                return False
+            batch.sends -= 1  # nothing says that the batch is to blame
+            timer = threading.Timer(pause, lambda: self._resume(call, number, timer))
+            timer.daemon = True
+            self._pauses.add(timer)
+            timer.start()
+            return True
+
+    def _resume(self, call: _Call, number: int, timer: threading.Timer) -> None:
+        with self._changed:
+            self._pauses.discard(timer)
+            batch = self._batches.get(number)
+            if batch is not None and batch.call is call:  # else another call has it, or it was given up
+                batch.call = None
+                self._send_waiting()
 
     def _take(self, batch: int) -> Answer:
         with self._changed:

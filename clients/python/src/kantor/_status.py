@@ -18,6 +18,7 @@ from kantor._errors import (
     KantorError,
     OverloadedError,
     TooLargeError,
+    UnauthenticatedError,
     UnavailableError,
     UnsupportedError,
 )
@@ -28,6 +29,7 @@ _CLASSES: dict[str, type[CallError]] = {
     "DEADLINE_EXCEEDED": DeadlineError,
     "CANCELLED": CancelledError,
     "RESOURCE_EXHAUSTED": OverloadedError,
+    "UNAUTHENTICATED": UnauthenticatedError,
     "UNIMPLEMENTED": UnsupportedError,
     "INTERNAL": InternalError,
     "UNKNOWN": InternalError,
@@ -37,6 +39,8 @@ _CLASSES: dict[str, type[CallError]] = {
 
 # What gRPC says of a message above the limit.
 _LARGER = re.compile(r"larger than max \((\d+) vs\. (\d+)\)")
+# What it says of a stream that the other side ended without a status.
+_RESET = "RST_STREAM"
 _RAISE = "`kantor serve --max-message-size SIZE` raises the limit"
 
 
@@ -47,7 +51,12 @@ def from_rpc(error: Any) -> KantorError:
     if "grpc-status-details-bin" in trailers:
         return from_status(status_pb2.Status.FromString(trailers["grpc-status-details-bin"]), retry_after)
     code: grpc.StatusCode = error.code()
-    return _exception(code.name, error.details() or "", retry_after)
+    if code is grpc.StatusCode.CANCELLED and _RESET in (error.details() or ""):  # a balancer's that has lost the server
+        return UnavailableError("UNAVAILABLE", error.details(), retry_after)
+    failure = _exception(code.name, error.details() or "", retry_after)
+    if isinstance(failure, InternalError):  # of a kantor it has details
+        failure.broken = True
+    return failure
 
 
 def from_status(status: status_pb2.Status, retry_after: float | None = None) -> KantorError:

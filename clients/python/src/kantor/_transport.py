@@ -12,9 +12,10 @@ from typing import Any, Generic, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from kantor._errors import CallError, CancelledError, ClosedError, DeadlineError, KantorError, TooLargeError
+from kantor._errors import CallError, ClosedError, DeadlineError, KantorError, TooLargeError
 from kantor._fork import ForkedError, gate
 from kantor._retry import Deadline
+from kantor._security import Access
 from kantor._status import from_rpc, too_large
 from kantor.v1 import diagnostic_service_pb2, info_service_pb2, input_pb2, loss_service_pb2
 
@@ -41,6 +42,12 @@ _OPTIONS = [
     # Despite its name how long one connection may take to come about, which over a long way, with TLS or on a busy
     # machine is more than any pause above.
     ("grpc.min_reconnect_backoff_ms", 5000),
+    # A server that is gone without a word, as behind a firewall that forgot the connection, is found out within 45 s
+    # of a call, which is then made again elsewhere. The server allows a ping every 10 s; by default gRPC sends
+    # none, and no more than two in a row without data, of which a long computation has none.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 15_000),
+    ("grpc.http2.max_pings_without_data", 0),
     # A channel made after a fork must not find the connection of the one made before.
     ("grpc.use_local_subchannel_pool", 1),
 ]
@@ -86,12 +93,13 @@ class Transport:
     supports and new enough for today's Pythons, so that there is no generated stub.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, access: Access | None = None) -> None:
+        self._access = access or Access(address)
         self._limit = 0  # bytes that the server takes in one message; 0: it was not asked
         self.left = False  # its calls were ended for a fork, and it takes no others
         options = [*_OPTIONS, ("grpc.enable_http_proxy", 0)] if is_local(address) else _OPTIONS
         with gate.inside(lambda: None):
-            self._channel = grpc.insecure_channel(address, options=options)
+            self._channel = self._access.channel(address, options)
         self._evaluate = self._unary("LossService/Evaluate", loss_service_pb2.EvaluateResponse)
         self._diagnose = self._unary("DiagnosticService/Diagnose", diagnostic_service_pb2.DiagnoseResponse)
         self._info = self._unary("InfoService/GetServerInfo", info_service_pb2.GetServerInfoResponse)
@@ -152,18 +160,22 @@ class Transport:
         """Starts to compute one objective, and does not wait. Whether it is too large was asked of check() before."""
         return Underway(self, self._evaluate, request, timeout)
 
+    def diagnose_later(self, request: Any, timeout: float | None) -> Underway:
+        """Starts to compute diagnostics, and does not wait."""
+        return Underway(self, self._diagnose, request, timeout)
+
     def info_later(self, timeout: float | None) -> Underway:
         """Starts to ask the server what it is, and does not wait."""
         return Underway(self, self._info, info_service_pb2.GetServerInfoRequest(), timeout)
 
     def evaluate_stream(self, requests: Iterator[Any]) -> Any:
         """Starts a stream of batches and returns gRPC's iterator of its answers."""
-        return self._stream(requests)
+        return self._stream(requests, metadata=self._access.metadata())
 
     def _call(self, method: Any, request: Any, timeout: float | None) -> Any:
         try:
             with gate.inside(self._leave_for_fork):
-                return _call(method, request, timeout)
+                return _call(method, request, timeout, self._access.metadata())
         except (CallError, ValueError) as error:
             if self.left:
                 raise ForkedError from None
@@ -181,20 +193,20 @@ class Transport:
         self._channel.close()
 
 
-def _call(method: Any, request: Any, timeout: float | None) -> Any:
+def _call(method: Any, request: Any, timeout: float | None, metadata: Any) -> Any:
     start = time.monotonic()
     try:
-        return method(request, timeout=timeout)
+        return method(request, timeout=timeout, metadata=metadata)
     except grpc.RpcError as error:
         raise _failure(error, start, timeout) from None
 
 
 def _failure(error: grpc.RpcError, start: float, timeout: float | None) -> KantorError:
-    failure, spent = from_rpc(error), time.monotonic() - start
+    spent = time.monotonic() - start
     # The server has the deadline too. Where its clock comes first it resets the call, which reads so here.
-    if isinstance(failure, CancelledError) and timeout is not None and spent > timeout - _CLOCKS:
+    if error.code() is grpc.StatusCode.CANCELLED and timeout is not None and spent > timeout - _CLOCKS:
         return DeadlineError("DEADLINE_EXCEEDED", f"no result within {timeout:g} s")
-    return failure
+    return from_rpc(error)
 
 
 class Underway:
@@ -207,7 +219,7 @@ class Underway:
         with contextlib.ExitStack() as inside:
             inside.enter_context(gate.inside(transport._leave_for_fork))
             try:
-                self._call = method.future(request, timeout=timeout)
+                self._call = method.future(request, timeout=timeout, metadata=transport._access.metadata())
             except grpc.RpcError as error:  # it could not be made
                 raise self._failed(error) from None
             except ValueError:  # gRPC's, of a channel that another thread closed just now

@@ -28,8 +28,8 @@ from kantor._terms import Sinkhorn, Transport
 try:
     from matplotlib.collections import LineCollection
     from matplotlib.colors import to_rgba
-except ImportError as error:
-    raise ImportError("kantor.plot needs matplotlib: pip install kantor[plot]") from error
+except ImportError as _error:
+    raise ImportError("kantor.plot needs matplotlib: pip install kantor[plot]") from _error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

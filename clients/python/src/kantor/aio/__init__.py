@@ -4,6 +4,7 @@
         result = await client.evaluate(kantor.Sinkhorn(blur=0.5), source=x, target=y, gradients=["source.points"])
         async with client.stream(kantor.Sinkhorn(blur=0.5)) as stream:
             results = await asyncio.gather(*(stream.evaluate(source=x, target=y) for x, y in batches))
+        units = await client.diagnose(kantor.ActiveUnits(), posterior=kantor.Gaussian(mean, log_variance))
 
 Arguments, results, errors, timeouts, repetitions and KANTOR_DUMP are those of kantor.Client, whose connection and
 streams are underneath. An await that is cancelled, by task.cancel() or asyncio.timeout(), makes the server stop to

@@ -9,11 +9,14 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 from kantor import _client, _codec
+from kantor._diagnostics import Diagnostics
 from kantor._errors import ClosedError
 from kantor._inputs import Input
 from kantor._objective import Terms
-from kantor._results import Evaluation, ServerInfo
+from kantor._results import DiagnosticResult, Evaluation, ServerInfo
 from kantor._retry import Deadline
+from kantor._security import Token
+from kantor._tls import TLS
 from kantor._transport import LARGE_BYTES
 from kantor.aio._stream import Stream
 from kantor.aio._threads import Made, retrying, watching
@@ -24,12 +27,15 @@ class Client:
 
     It is used in an `async with`, or closed by aclose(). Without an address the server starts with the first call, or
     where the `async with` begins. Tasks may share a client, and so may event loops, one after the other or in threads.
+    It can be pickled once it has a server's address: the copy talks to the same server and never ends it.
 
     Args:
         address: of a running server: `host:port` or `unix:/path`. None: that in $KANTOR_ADDRESS; without it the client
             starts a server of its own.
         binary: the server to start. None: as kantor.Client finds it.
         timeout: seconds that a call may take, repetitions included; None: no limit.
+        token: as kantor.Client takes it.
+        tls: as kantor.Client takes it.
 
     Raises:
         ServerNotFoundError: from the first call: there is no address and no binary.
@@ -37,11 +43,19 @@ class Client:
     """
 
     def __init__(
-        self, address: str | None = None, *, binary: str | os.PathLike[str] | None = None, timeout: float | None = 600
+        self,
+        address: str | None = None,
+        *,
+        binary: str | os.PathLike[str] | None = None,
+        timeout: float | None = 600,
+        token: Token | None = None,
+        tls: bool | str | os.PathLike[str] | TLS | None = None,
     ) -> None:
         self._timeout = timeout
         self._closed = False
-        self._core = Made(functools.partial(_client.Client, address, binary=binary, timeout=timeout))
+        self._core = Made(
+            functools.partial(_client.Client, address, binary=binary, timeout=timeout, token=token, tls=tls)
+        )
         if address or (binary is None and os.environ.get("KANTOR_ADDRESS")):
             self._core.make_now()  # nothing has to start
 
@@ -104,6 +118,27 @@ class Client:
         objective = _codec.objective(terms, gradients, extras, gradients_per_term=gradients_per_term)
         return Stream(self, objective, unordered=unordered)
 
+    async def diagnose(
+        self,
+        diagnostics: Diagnostics,
+        inputs: Mapping[str, Input] | None = None,
+        /,
+        *,
+        seed: int = 0,
+        timeout: float | None = None,
+        **named: Input,
+    ) -> dict[str, DiagnosticResult]:
+        """Computes numbers to look at once in a while: arguments, result and errors of kantor.Client.diagnose."""
+        request, size = _codec.diagnose_request(diagnostics, _codec.merge(inputs, named), seed=_codec.seed(seed))
+        core = await self._started()
+        deadline = Deadline(self._seconds(timeout))
+        if size >= LARGE_BYTES:  # which asks the server, perhaps
+            await asyncio.to_thread(core._check, request, request.inputs, size, deadline)
+        answer = await retrying(
+            lambda left: core._transport().diagnose_later(request, left), deadline.left(), core._patience
+        )
+        return _codec.diagnosis(answer)
+
     async def info(self, *, timeout: float | None = None) -> ServerInfo:
         """Asks the server what it is and what it accepts."""
         core = await self._started()
@@ -133,3 +168,10 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def __reduce__(self) -> tuple[functools.partial[Client], tuple[str]]:
+        core = self._core.peek()
+        if core is None:
+            raise TypeError("cannot pickle a kantor.aio.Client whose server has not started: it has no address yet")
+        token, tls = core._access.given
+        return functools.partial(Client, timeout=self._timeout, token=token, tls=tls), (core.address,)

@@ -51,6 +51,11 @@ class Made(Generic[T]):
         await ended(self._made)
         return None if self._made.exception() else self._made.result()
 
+    def peek(self) -> T | None:
+        """Returns it if it is there."""
+        made = self._made
+        return made.result() if made is not None and made.done() and not made.exception() else None
+
     def _run(self, made: Future[T]) -> None:
         try:
             made.set_result(self._make())

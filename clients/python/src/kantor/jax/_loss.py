@@ -8,7 +8,7 @@ from typing import Any
 from kantor import _client, _codec
 from kantor._errors import InvalidArgumentError
 from kantor._inputs import Input
-from kantor._objective import Terms, terms_of
+from kantor._objective import Term, Terms, terms_of
 from kantor._stream import Stream
 from kantor._terms import ConeCritic
 from kantor.jax import _call
@@ -24,14 +24,15 @@ class Loss:
     It works under jit, grad, value_and_grad, vmap, scan and checkpoint, and has no state: what changes from step to
     step are its arguments, the seed and overrides. They may be traced: another number compiles nothing again.
 
-    Gradients are those in the arrays of every Measure (points, weights) and Gaussian (mean, log_variance, covariance).
-    A Prior, a seed and overrides have none: differentiating in them is an error, not a zero. So is a second
-    derivative.
+    Gradients are those in the arrays of every input with rows: a Measure (points, weights), a Gaussian (mean,
+    log_variance, covariance), a Categorical, a Bernoulli (logits, probabilities), a VonMisesFisher (concentration; in
+    mean it is 0). A Prior, a seed and overrides have none: differentiating in them is an error, not a zero. So is a
+    second derivative.
 
     Arrays [B, N, D] are a batch: the value is the sum over its problems. Under vmap there is one value for each
-    element; their problems are sent as batches where nothing but a Measure or a Gaussian is mapped, else one by one,
-    with the same bits. Under jit with arrays that are sharded over devices the whole arrays are one problem; under
-    shard_map and pmap each device has a problem of its own.
+    element; their problems are sent as batches where nothing but such inputs is mapped, else one by one, with the same
+    bits. Under jit with arrays that are sharded over devices the whole arrays are one problem; under shard_map and pmap
+    each device has a problem of its own.
 
     Outside of jit and vmap errors are kantor's own. Inside them jax raises what it makes of them, with their text; what
     can be said of shapes, number formats and the objective is said when the function is traced, by kantor's own.
@@ -48,7 +49,7 @@ class Loss:
     """
 
     def __init__(self, terms: Terms, client: _client.Client | None = None) -> None:
-        self.terms = terms_of(terms)
+        self.terms: tuple[Term, ...] = terms_of(terms)
         for i, term in enumerate(self.terms):
             if isinstance(term, ConeCritic) and term.state is None:
                 reason = "is None, want the name of an input: a function of jax cannot keep what a critic has learnt"

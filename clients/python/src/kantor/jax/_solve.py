@@ -22,6 +22,9 @@ from kantor.jax import _report, _trees
 _MOST_NUMBERS = 1 << 22
 _MOST_PROBLEMS = 1 << 10
 
+# The arrays [N, D] that every input with rows has one of; of a batch they are [B, N, D].
+_OF_ROWS = (".points", ".mean", ".logits", ".probabilities")
+
 
 class Leaf(NamedTuple):
     """An array among a call's arguments, as the function that vmap maps has it.
@@ -74,8 +77,8 @@ class Solve:
     @property
     def batch(self) -> tuple[int, ...]:
         """The number of problems of the call's inputs; nothing where they are no batch."""
-        points = (leaf.shape for leaf in self.leaves if leaf.gradient.endswith((".points", ".mean")))
-        return next((shape[:1] for shape in points if len(shape) == 3), ())
+        rows = (leaf.shape for leaf in self.leaves if leaf.gradient.endswith(_OF_ROWS))
+        return next((shape[:1] for shape in rows if len(shape) == 3), ())
 
     def results(self) -> Any:
         """Returns the shapes and formats of what a call returns: the value, the report and the gradients."""

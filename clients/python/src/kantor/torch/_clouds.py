@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from kantor._errors import InvalidArgumentError
+from kantor.torch._device import beside, to_host
 
 _FORMS = {2: ("x", "y"), 4: ("a", "x", "b", "y"), 6: ("l_x", "a", "x", "l_y", "b", "y")}
 
@@ -44,12 +45,12 @@ class Clouds:
         with torch.no_grad():
             corners = [points.flatten(0, -2).aminmax(dim=0) for points in (self.x, self.y)]
             lower = torch.minimum(*(corner.min for corner in corners))
-            return float((torch.maximum(*(corner.max for corner in corners)) - lower).norm())
+            return float(to_host((torch.maximum(*(corner.max for corner in corners)) - lower).norm()))
 
     def potentials(self, numbers: Mapping[str, Any]) -> list[torch.Tensor]:
         """Returns the numbers that are named as the weights' gradients, in the weights' formats."""
         sides = (("source.weights", self.a), ("target.weights", self.b))
-        return [torch.from_numpy(numbers[name]).to(like.device, like.dtype) for name, like in sides]
+        return [beside(like, torch.from_numpy(numbers[name])).to(like.dtype) for name, like in sides]
 
     def shaped(self, potential: torch.Tensor, flat: bool) -> torch.Tensor:
         """Returns a potential, of the shape of its weights, in the shape that GeomLoss has for it.

@@ -19,8 +19,9 @@ import torch
 from kantor import _inputs
 from kantor._errors import InvalidArgumentError, refusal_of_a_second_derivative
 from kantor._inputs import DIFFERENTIABLE, WITH_GRADIENTS, Input
+from kantor.torch._device import beside
 from kantor.torch._tensors import WIRE, widest, with_arrays
-from kantor.torch._value import scaled
+from kantor.torch._value import scaled, tensor_of
 
 if TYPE_CHECKING:
     from kantor.torch._loss import Loss
@@ -165,9 +166,10 @@ def _evaluate(
         timeout=timeout,
     )
     wants = (tensor for tensor, want in zip(tensors, wanted, strict=True) if want)
+    own = tensor_of(value, widest(_learnt(tensors, layout)))
     return [
-        torch.tensor(value, dtype=widest(_learnt(tensors, layout)), device=_device(tensors)),
-        *(torch.from_numpy(gradients[path]).to(t.device) for path, t in zip(asked, wants, strict=True)),
+        beside(tensors[0], own) if tensors else own,
+        *(beside(t, torch.from_numpy(gradients[path])) for path, t in zip(asked, wants, strict=True)),
     ]
 
 

@@ -16,8 +16,9 @@ import torch
 
 from kantor._errors import refusal_of_a_second_derivative
 from kantor.torch._clouds import Clouds
+from kantor.torch._device import beside
 from kantor.torch._tensors import WIRE, widest
-from kantor.torch._value import scaled
+from kantor.torch._value import scaled, tensor_of
 
 if TYPE_CHECKING:
     from kantor.torch._samples_loss import SamplesLoss
@@ -71,9 +72,9 @@ def _samples_loss(
         return clouds.potentials(gradients)
     found = (clouds.tensors[name] for name in asked)
     return [
-        torch.tensor(value, dtype=widest(tensors), device=clouds.x.device),
+        beside(clouds.x, tensor_of(value, widest(tensors))),
         *(
-            torch.from_numpy(gradients[name]).to(tensor.device, WIRE[tensor.dtype])
+            beside(tensor, torch.from_numpy(gradients[name])).to(WIRE[tensor.dtype])
             for name, tensor in zip(asked, found, strict=True)
         ),
     ]

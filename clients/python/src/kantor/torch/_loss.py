@@ -10,13 +10,13 @@ import torch
 from kantor import _client, _codec
 from kantor._errors import InvalidArgumentError
 from kantor._inputs import Input
-from kantor._objective import Terms, terms_of
+from kantor._objective import Term, Terms, terms_of
 from kantor._results import Evaluation
 from kantor._stream import Stream
 from kantor.schedules import Schedule
 from kantor.torch import _compiled, _log, _ranks, _state
 from kantor.torch._tensors import differentiable, with_arrays
-from kantor.torch._value import Value
+from kantor.torch._value import value_of
 
 
 class Loss(torch.nn.Module):
@@ -49,7 +49,7 @@ class Loss(torch.nn.Module):
         extras: what else to report, as `term.extra`.
         gradients_per_term: reports with each term its own gradients as well, of the unweighted value, as arrays: to
             weigh terms by the norms of `report.terms["kl"].gradients["posterior.mean"]` and its like.
-        gather: makes one problem of those of all ranks of torch.distributed: every Measure and Gaussian, or those
+        gather: makes one problem of those of all ranks of torch.distributed: every input that has rows, or those
             inputs that are named, has the rows of rank 0, then those of rank 1, and so on; their weights too, as they
             are. What else there is, the seed and the overrides are rank 0's, which computes. Every rank gets the joint
             value and report, and the gradients of its own rows times the number of ranks: so the mean over the ranks
@@ -76,7 +76,7 @@ class Loss(torch.nn.Module):
         gather: bool | Iterable[str] = False,
     ) -> None:
         super().__init__()
-        self.terms = terms_of(terms)
+        self.terms: tuple[Term, ...] = terms_of(terms)
         self.report = None
         self.step = 0
         self.seed = _codec.seed(seed)
@@ -135,8 +135,7 @@ class Loss(torch.nn.Module):
             overrides=overrides,
             timeout=timeout,
         )
-        out: torch.Tensor = Value.apply(value, own, tuple(tensors), *tensors.values())
-        return out
+        return value_of(value, own, tensors)
 
     def _evaluate(
         self,
@@ -158,7 +157,7 @@ class Loss(torch.nn.Module):
 
         def solve(inputs: dict[str, Input]) -> Evaluation:
             return self._stream(gradients, tuple(draw.critics), counts).evaluate(
-                {**inputs, **_state.inputs_of(draw.critics, inputs)},
+                {**inputs, **_state.inputs_of(draw.critics, inputs)} if draw.critics else inputs,
                 overrides={**scheduled, **overrides},
                 seed=_state.seed_of(self.seed, draw.step) if seed is None else seed,
                 timeout=timeout,
@@ -173,7 +172,9 @@ class Loss(torch.nn.Module):
         found = {"report": report, "_last": draw, "_scheduled": scheduled}
         if counts and not draw.counted:
             draw.counted = True
-            found |= {"step": draw.step + 1, "_critics": _state.trained(report, self._carried)}
+            found["step"] = draw.step + 1
+            if self._carried:
+                found["_critics"] = _state.trained(report, self._carried)
         # Each attribute that is set takes microseconds, in which a module looks whether it is a parameter.
         self.__dict__.update(found)
         return report.value, own

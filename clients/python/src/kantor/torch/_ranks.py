@@ -36,7 +36,7 @@ def evaluate(
     Args:
         inputs: this rank's, arrays for tensors. Those that are not gathered are rank 0's.
         gradients: that are wanted, the same on every rank.
-        gathered: the names of the inputs that every rank has rows of; None: every Measure and Gaussian.
+        gathered: the names of the inputs that every rank has rows of; None: each that has rows.
         solve: computes the joint problem.
 
     Returns:
@@ -109,8 +109,8 @@ def _check_alike(
 def _check_rows(value: Any, first: Any, field: str, path: str) -> None:
     if not isinstance(value, np.ndarray):
         return
-    # Points and the rows of Gaussians have one axis more than weights; covariances two.
-    axes = {"weights": 1, "covariance": 3}.get(field, 2)
+    # Points and the rows of distributions have one axis more than weights and concentrations; covariances two.
+    axes = {"weights": 1, "concentration": 1, "covariance": 3}.get(field, 2)
     if field == "sizes" or value.ndim != axes:
         raise InvalidArgumentError(path, f"has shape {value.shape}, want one problem, without an axis of batches")
     if value.shape[1:] != first.shape[1:] or value.dtype != first.dtype:

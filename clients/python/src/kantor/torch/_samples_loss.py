@@ -16,8 +16,9 @@ from kantor._results import Evaluation, Potentials
 from kantor._terms import Cost, Kernel, Mmd, Sinkhorn
 from kantor.torch import _compiled_clouds
 from kantor.torch._clouds import Clouds, clouds_of
+from kantor.torch._device import to_host
 from kantor.torch._tensors import with_arrays
-from kantor.torch._value import Value
+from kantor.torch._value import value_of
 
 _KERNELS = ("gaussian", "laplacian", "energy")
 _COSTS: dict[int, Cost] = {1: "euclidean", 2: "half_squared_euclidean"}
@@ -150,8 +151,7 @@ class SamplesLoss(torch.nn.Module):
         if compiled:
             return compiled[0]
         value, gradients = self._solve(clouds, wanted)
-        out: torch.Tensor = Value.apply(value, gradients, tuple(tensors), *tensors.values())
-        return out
+        return value_of(value, gradients, tensors)
 
     def extra_repr(self) -> str:
         """Shows the arguments, as torch.nn.Module has it."""
@@ -246,7 +246,7 @@ class SamplesLoss(torch.nn.Module):
         f, g = cast(Any, term.extras["witness"]), report.gradients["target.weights"]
         if self.loss == "energy":
             # The server's is centred. The value is ½<a,f> + ½<b,g>.
-            a, b = (weights.detach().cpu().double().numpy() for weights in (clouds.a, clouds.b))
+            a, b = (to_host(weights.detach()).double().numpy() for weights in (clouds.a, clouds.b))
             values = np.array(term.values) if clouds.batched else term.value
             left = (2 * values - (a * f).sum(-1) - (b * g).sum(-1)) / b.sum(-1)
             g = g + left[..., None]

@@ -10,6 +10,7 @@ import torch
 
 from kantor._errors import InvalidArgumentError
 from kantor._inputs import DIFFERENTIABLE, WITH_GRADIENTS, ConeCriticState, Input, Prior
+from kantor.torch._device import to_host
 
 # What the wire has for a number format. float32 holds every number of the half formats.
 WIRE = {
@@ -46,31 +47,34 @@ def with_arrays(value: Input, name: str) -> Input:
     Raises:
         InvalidArgumentError: a tensor cannot be sent, and which.
     """
-    path = f'inputs["{name}"]'
     if isinstance(value, torch.Tensor):
-        return _array(value, f"{path}.points")
+        return _array(value, name, "points")
     if not isinstance(value, (*WITH_GRADIENTS, Prior, ConeCriticState)):
         return value
     tensors = {field.name: getattr(value, field.name) for field in fields(value)}
     tensors = {field: tensor for field, tensor in tensors.items() if isinstance(tensor, torch.Tensor)}
     for field, tensor in tensors.items():
         if isinstance(value, Prior | ConeCriticState) and tensor.requires_grad:
-            raise InvalidArgumentError(f"{path}.{field}", "has no gradient: want a tensor without, as after .detach()")
-    return replace(value, **{field: _array(tensor, f"{path}.{field}") for field, tensor in tensors.items()})
+            reason = "has no gradient: want a tensor without, as after .detach()"
+            raise InvalidArgumentError(f'inputs["{name}"].{field}', reason)
+    return replace(value, **{field: _array(tensor, name, field) for field, tensor in tensors.items()})
 
 
-def _array(value: torch.Tensor, path: str) -> Any:
+def _array(value: torch.Tensor, name: str, field: str) -> Any:
+    wire = value.dtype if field == "sizes" else WIRE.get(value.dtype)
+    if wire is None or torch._C._functorch.is_functorch_wrapped_tensor(value):
+        raise _refusal(value, f'inputs["{name}"].{field}')
+    host = value if value.is_cpu else to_host(value.detach())  # halves travel from the device as they are
+    return (host if host.dtype == wire else host.detach().to(wire)).numpy(force=True)
+
+
+def _refusal(value: torch.Tensor, path: str) -> InvalidArgumentError:
+    """Returns why a tensor cannot be sent."""
     if torch._C._functorch.is_functorch_wrapped_tensor(value):
         reason = (
             "is inside torch.func (vmap, grad, jvp), which kantor does not support: "
             "want plain tensors, several problems as [B, N, D], and .backward() or torch.autograd.grad"
         )
-        raise InvalidArgumentError(path, reason)
-    if path.endswith(".sizes"):
-        return value.detach().cpu().numpy()
-    wire = WIRE.get(value.dtype)
-    if wire is None:
-        reason = f"is {value.dtype}, want torch.float32, torch.float64, or a half format: use .float() before"
-        raise InvalidArgumentError(path, reason)
-    host = value.detach().cpu()  # halves travel from the device as they are
-    return (host if host.dtype == wire else host.to(wire)).numpy()
+        return InvalidArgumentError(path, reason)
+    reason = f"is {value.dtype}, want torch.float32, torch.float64, or a half format: use .float() before"
+    return InvalidArgumentError(path, reason)

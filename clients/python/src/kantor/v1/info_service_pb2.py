@@ -12,9 +12,10 @@ from google.protobuf.internal import builder as _builder
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ckantor/v1/info_service.proto\x12\tkantor.v1\"\x16\n\x14GetServerInfoRequest\"\x9c\x01\n\x15GetServerInfoResponse\x12&\n\x05\x62uild\x18\x01 \x01(\x0b\x32\x10.kantor.v1.BuildR\x05\x62uild\x12)\n\x06limits\x18\x02 \x01(\x0b\x32\x11.kantor.v1.LimitsR\x06limits\x12\x16\n\x06losses\x18\x03 \x03(\tR\x06losses\x12\x18\n\x07threads\x18\x04 \x01(\x05R\x07threads\"e\n\x05\x42uild\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x12\x16\n\x06kernel\x18\x02 \x01(\tR\x06kernel\x12*\n\x11pair_memory_bytes\x18\x03 \x01(\x03R\x0fpairMemoryBytes\"\xad\x01\n\x06Limits\x12#\n\rmessage_bytes\x18\x01 \x01(\x03R\x0cmessageBytes\x12\x16\n\x06points\x18\x02 \x01(\x03R\x06points\x12\x1c\n\tdimension\x18\x03 \x01(\x03R\tdimension\x12\x14\n\x05terms\x18\x04 \x01(\x05R\x05terms\x12\x16\n\x06window\x18\x05 \x01(\x05R\x06window\x12\x1a\n\x08problems\x18\x06 \x01(\x05R\x08problems2a\n\x0bInfoService\x12R\n\rGetServerInfo\x12\x1f.kantor.v1.GetServerInfoRequest\x1a .kantor.v1.GetServerInfoResponseB\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ckantor/v1/info_service.proto\x12\tkantor.v1\x1a\x1egoogle/protobuf/duration.proto\"\x16\n\x14GetServerInfoRequest\"\xbe\x01\n\x15GetServerInfoResponse\x12&\n\x05\x62uild\x18\x01 \x01(\x0b\x32\x10.kantor.v1.BuildR\x05\x62uild\x12)\n\x06limits\x18\x02 \x01(\x0b\x32\x11.kantor.v1.LimitsR\x06limits\x12\x16\n\x06losses\x18\x03 \x03(\tR\x06losses\x12\x18\n\x07threads\x18\x04 \x01(\x05R\x07threads\x12 \n\x0b\x64iagnostics\x18\x05 \x03(\tR\x0b\x64iagnostics\"e\n\x05\x42uild\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x12\x16\n\x06kernel\x18\x02 \x01(\tR\x06kernel\x12*\n\x11pair_memory_bytes\x18\x03 \x01(\x03R\x0fpairMemoryBytes\"\xa6\x03\n\x06Limits\x12#\n\rmessage_bytes\x18\x01 \x01(\x03R\x0cmessageBytes\x12\x16\n\x06points\x18\x02 \x01(\x03R\x06points\x12\x1c\n\tdimension\x18\x03 \x01(\x03R\tdimension\x12\x14\n\x05terms\x18\x04 \x01(\x05R\x05terms\x12\x16\n\x06window\x18\x05 \x01(\x05R\x06window\x12\x1a\n\x08problems\x18\x06 \x01(\x05R\x08problems\x12!\n\x0cmemory_bytes\x18\x07 \x01(\x03R\x0bmemoryBytes\x12\x14\n\x05queue\x18\x08 \x01(\x05R\x05queue\x12#\n\rrunning_small\x18\t \x01(\x05R\x0crunningSmall\x12#\n\rrunning_large\x18\n \x01(\x05R\x0crunningLarge\x12\x38\n\nqueue_wait\x18\x0b \x01(\x0b\x32\x19.google.protobuf.DurationR\tqueueWait\x12:\n\x0bstream_idle\x18\x0c \x01(\x0b\x32\x19.google.protobuf.DurationR\nstreamIdle2a\n\x0bInfoService\x12R\n\rGetServerInfo\x12\x1f.kantor.v1.GetServerInfoRequest\x1a .kantor.v1.GetServerInfoResponseB\x1fZ\x1dkantor/gen/kantor/v1;kantorv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -22,14 +23,14 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kantor.v1.info_service_pb2'
 if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['DESCRIPTOR']._options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\035kantor/gen/kantor/v1;kantorv1'
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=43
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=65
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=68
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=224
-  _globals['_BUILD']._serialized_start=226
-  _globals['_BUILD']._serialized_end=327
-  _globals['_LIMITS']._serialized_start=330
-  _globals['_LIMITS']._serialized_end=503
-  _globals['_INFOSERVICE']._serialized_start=505
-  _globals['_INFOSERVICE']._serialized_end=602
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=75
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=97
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=100
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=290
+  _globals['_BUILD']._serialized_start=292
+  _globals['_BUILD']._serialized_end=393
+  _globals['_LIMITS']._serialized_start=396
+  _globals['_LIMITS']._serialized_end=818
+  _globals['_INFOSERVICE']._serialized_start=820
+  _globals['_INFOSERVICE']._serialized_end=917
 # @@protoc_insertion_point(module_scope)

@@ -195,12 +195,14 @@ class Warning(_message.Message):
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Timing(_message.Message):
-    __slots__ = ("decode", "compute")
+    __slots__ = ("decode", "compute", "queue")
     DECODE_FIELD_NUMBER: _ClassVar[int]
     COMPUTE_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
     decode: _duration_pb2.Duration
     compute: _duration_pb2.Duration
-    def __init__(self, decode: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., compute: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    queue: _duration_pb2.Duration
+    def __init__(self, decode: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., compute: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., queue: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class EvaluateStreamRequest(_message.Message):
     __slots__ = ("open", "batch")
