@@ -143,8 +143,9 @@ def test_comparisons_turn_around(study: Any) -> None:
     assert "p = 0.031" in compare(low, high).said
     # Too few for a test: a verdict only where the ranges are apart, and no p.
     assert compare(low[:3], high[:3]).verdict == "undecided"
-    assert compare([1, 2], [3, 4]).verdict == "lower"
-    assert "p =" not in compare([1, 2], [3, 4]).said
+    assert compare([1, 2, 3], [4, 5, 6]).verdict == "lower"
+    assert compare([1, 2], [3, 4]).verdict == "undecided"
+    assert "p =" not in compare([1, 2, 3], [4, 5, 6]).said
 
 
 def test_sentences_turn_around_with_their_rows(study: Any) -> None:

@@ -25,7 +25,7 @@ WEIGHTS: dict[str, tuple[float, ...]] = {
 }
 SCALE = {"fashion": 1.0, "digits": 0.07}
 SIZES = {
-    "quick": {"hidden": 64, "batch": 128, "steps": 100},
+    "quick": {"hidden": 64, "batch": 128, "steps": 300},
     "default": {"hidden": 128, "batch": 128, "steps": 800},
     "full": {"hidden": 256, "batch": 256, "steps": 4000},
 }
