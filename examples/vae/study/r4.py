@@ -184,11 +184,12 @@ def versus(rows: list[Row], name: str, first: str, second: str) -> Conclusion:
         (level if found.verdict == "undecided" else better if found.verdict == good else worse).append(label)
         tests.append(f"{label}: {found.said}")
     lists = [", ".join(names) or "nothing" for names in (better, worse, level)]
-    sentence = (
-        f"On {name}, {first} against {second}: better in {lists[0]}; worse in {lists[1]}; undecided in {lists[2]}."
-    )
+    said = f"better in {lists[0]}; worse in {lists[1]}; undecided in {lists[2]}"
+    sentence = f"Codes in the plane, {name}, {first} against {second}: {said}."
+    used = [row for row in rows if row["objective"] in (first, second)]
+    which = {"data": name, "objective": f"{first} or {second}"}
     favours = "KL" if second == "KL" and len(worse) > len(better) else ""
-    return Conclusion(sentence, "; ".join(tests), named("r4_map", len(rows), data=name), favours)
+    return Conclusion(sentence, "; ".join(tests), named("r4_map", len(used), **which), favours)
 
 
 PART = Part(
