@@ -33,8 +33,8 @@ MEASURES = {
 }
 
 
-def plan(profile: Profile, _: bool) -> list[Cell]:
-    """Six seeds, in the quick profile one."""
+def plan(profile: Profile, fashion: bool) -> list[Cell]:
+    """Six seeds, in the quick profile one; Fashion-MNIST, where it is there, beside the digits but in that."""
     quick = profile == "quick"
     seeds, steps = range(1 if quick else 6), {"quick": 200, "default": 400, "full": 3000}[profile]
     cells = [Cell("r4", "bumps", {"seed": seed}) for seed in range(PERMUTATIONS + 1)]
@@ -46,7 +46,8 @@ def plan(profile: Profile, _: bool) -> list[Cell]:
                     Cell("r4", "heads", {**fixed, "stress": stress, "steps": steps, "seed": seed}) for seed in seeds
                 ]
     return cells + [
-        Cell("r4", "map", {"data": "digits", "objective": objective, "steps": 2 * steps, "seed": seed})
+        Cell("r4", "map", {"data": name, "objective": objective, "steps": 2 * steps, "seed": seed})
+        for name in (["digits", "fashion"] if fashion and not quick else ["digits"])
         for objective in r4_maps.OBJECTIVES
         for seed in seeds
     ]
