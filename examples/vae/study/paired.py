@@ -10,6 +10,7 @@ import numpy as np
 
 LEAST = 6  # pairs: with fewer no outcome of the test has p < LEVEL
 LEVEL = 0.05
+FEW = 3  # pairs: with fewer not even ranges say anything
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
         raise ValueError(f"first and second have {a.shape} and {b.shape}, want as many of one as of the other")
     difference = float((a - b).mean())
     if len(a) < LEAST:
-        verdict = "lower" if a.max() < b.min() else "higher" if a.min() > b.max() else "undecided"
+        apart = len(a) >= FEW and (a.max() < b.min() or a.min() > b.max())
+        verdict = "undecided" if not apart else "lower" if difference < 0 else "higher"
         seeds = "seed" if len(a) == 1 else "seeds"
         return Comparison(difference, verdict, f"no test with {len(a)} {seeds}: {ranges(a)} against {ranges(b)}")
     p = sign_flip(a - b)

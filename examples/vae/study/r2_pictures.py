@@ -26,6 +26,10 @@ def frontier(rows: list[Row], dimension: int) -> Picture:
         xlabel="error of reconstruction (summed over pixels)",
         ylabel="Fréchet distance of prior samples",
     )
+    low, high = left.get_ylim()
+    left.set_yticks([k * 10**e for e in range(4) for k in (1, 2, 3, 5) if low <= k * 10**e <= high])
+    left.yaxis.set_major_formatter("{x:g}")
+    left.minorticks_off()
     right.axvline(1, color=style.GREY, linewidth=0.8, linestyle=":")
     right.set_xlabel("standard deviation of the codes (prior: 1)")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)

@@ -103,8 +103,8 @@ def shrinking(tables: Tables) -> list[Conclusion]:
     families = {
         "the Sinkhorn divergence with its usual self terms": ("sinkhorn",),
         "exact transport": ("transport",),
-        "split batches, exact or entropic,": ("transport split", "sinkhorn split"),
-        "energy distance and MMD-IMQ, unbiased,": ("energy", "imq"),
+        "split batches, exact or entropic": ("transport split", "sinkhorn split"),
+        "the unbiased energy distance and MMD-IMQ": ("energy", "imq"),
         "sliced transport": ("sliced",),
     }
     return [scale_of(family, losses, rows) for family, losses in families.items()]
@@ -135,9 +135,9 @@ def scale_of(family: str, losses: tuple[str, ...], rows: list[Row]) -> Conclusio
     )
     spread = f"{short(min(means))} to {short(max(means))}"
     sentence = (
-        f"On minibatches codes that are too narrow are preferred by {family} in {counts['narrow']} of {len(keys)} "
-        f"settings of D, N and ε, too wide ones in {counts['wide']}, and such as are within 2 % of the right width, or "
-        f"not told from it, in {counts['right']}; the mean scales are {spread}."
+        f"What minibatches prefer with {family}: codes that are too narrow in {counts['narrow']} of {len(keys)} "
+        f"settings of D, N and ε, too wide in {counts['wide']}, within 2 % of the right width or not told from it in "
+        f"{counts['right']}; the mean scales are {spread}."
     )
     return Conclusion(sentence, test, named("r3_scale", len(used), loss=" or ".join(losses)))
 

@@ -16,8 +16,8 @@ from study.part import Conclusion, Part, Section, Tables, named, tables_of, wher
 WEIGHTS = {
     ("gaussian", "kl"): (0.05, 0.2),
     ("gaussian", "w1"): (0.05, 0.2),
-    ("histogram", "kl"): (0.01, 0.03),
-    ("histogram", "w1"): (0.01, 0.03),
+    ("histogram", "kl"): (0.03, 0.06),
+    ("histogram", "w1"): (0.05, 0.1),
 }
 STRESS = 1.0
 PERMUTATIONS = 5
@@ -116,7 +116,7 @@ def heads_said(tables: Tables) -> list[Conclusion]:
     for head, label in HEADS.items():
         kl, w1 = (where(rows, head=head, regulariser=r, weight=WEIGHTS[head, r][0], stress=0.0) for r in REGULARISERS)
         found = compare(numbers(w1, "correlation"), numbers(kl, "correlation"))
-        said = {"higher": "more", "lower": "less", "undecided": "neither more nor less"}[found.verdict]
+        said = {"higher": "more", "lower": "less", "undecided": "not decidedly more or less"}[found.verdict]
         out.append(
             Conclusion(
                 f"With the {label} head W1 to the prior in the place of KL keeps {said} of the images' distances: the "
@@ -139,7 +139,7 @@ def shuffled(rows: list[Row], regulariser: str) -> Conclusion:
     said = {
         "higher": "means something: shuffled bins keep less of the images' distances",
         "lower": "is worse than chance: shuffled bins keep more of the images' distances",
-        "undecided": "means nothing: shuffled bins keep as much of the images' distances",
+        "undecided": "is not told from chance: shuffled bins keep about as much of the images' distances",
     }[found.verdict]
     return Conclusion(
         f"Under {REGULARISERS[regulariser]} the order of a trained histogram's bins {said}.",
@@ -185,11 +185,12 @@ def versus(rows: list[Row], name: str, first: str, second: str) -> Conclusion:
         (level if found.verdict == "undecided" else better if found.verdict == good else worse).append(label)
         tests.append(f"{label}: {found.said}")
     lists = [", ".join(names) or "nothing" for names in (better, worse, level)]
-    sentence = (
-        f"On {name}, {first} against {second}: better in {lists[0]}; worse in {lists[1]}; undecided in {lists[2]}."
-    )
+    said = f"better in {lists[0]}; worse in {lists[1]}; undecided in {lists[2]}"
+    sentence = f"Codes in the plane, {name}, {first} against {second}: {said}."
+    used = [row for row in rows if row["objective"] in (first, second)]
+    which = {"data": name, "objective": f"{first} or {second}"}
     favours = "KL" if second == "KL" and len(worse) > len(better) else ""
-    return Conclusion(sentence, "; ".join(tests), named("r4_map", len(rows), data=name), favours)
+    return Conclusion(sentence, "; ".join(tests), named("r4_map", len(used), **which), favours)
 
 
 PART = Part(

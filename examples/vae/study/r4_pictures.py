@@ -82,8 +82,8 @@ def heads(results: list[Result], tables: Tables) -> Picture:
     axes[0, 1].set_ylabel("held-out digits, by class")
     caption = (
         "Left: each marker is a training, the number the regulariser's weight; crosses are the same histograms with "
-        "shuffled bins. Right: posteriors over the 64 bins (root of the mass, first seed): under KL a class uses bins "
-        "anywhere, with the stress of W1 beside it bins that are near each other."
+        "shuffled bins. Right: posteriors over the 64 bins (root of the mass, first seed), with KL alone and with the "
+        "stress of W1 beside it."
     )
     return Picture("r4_heads", figure, caption)
 

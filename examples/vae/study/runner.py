@@ -31,7 +31,8 @@ class Progress:
         """Writes the line."""
         now = time.monotonic()
         spent = now - self.start
-        left = (self.cells - self.done) * spent / self.computed if self.computed else self.budget
+        missing = self.cells - self.done
+        left = missing * spent / self.computed if self.computed else self.budget * missing / self.cells
         line = (
             f"{self.name}  {self.done}/{self.cells} cells, {clock(spent)} of {clock(self.budget)}, "
             f"about {clock(left)} left"
