@@ -281,8 +281,9 @@ def test_a_response_keeps_what_is_absent_apart_from_what_is_zero() -> None:
     _codec.write_tensor(potentials.source, np.zeros(2), "")
     _codec.write_tensor(potentials.target, np.ones(3), "")
 
+    response.timing.queue.FromMilliseconds(250)
     result = _codec.evaluation(response)
-    assert result.timing == kantor.Timing(decode=0, compute=1.5)
+    assert result.timing == kantor.Timing(decode=0, compute=1.5, queue=0.25)
     assert result.terms["kl"].interval is None
     assert result.terms["kl"].solve is None
     assert result.terms["kl"].converged
@@ -380,6 +381,14 @@ def test_a_class_for_every_kind_in_the_contract() -> None:
     for name in (*_codec._KINDS, "Outcome", "Gaussian"):
         own = {field.name for field in dataclasses.fields(getattr(kantor, name))}
         assert own == set(message_of(name).DESCRIPTOR.fields_by_name)
+
+
+def test_limits_are_read_in_seconds() -> None:
+    response = info_service_pb2.GetServerInfoResponse()
+    response.limits.queue = 7
+    response.limits.queue_wait.FromMilliseconds(1500)
+    limits = _codec.server_info(response).limits
+    assert (limits.queue, limits.queue_wait, limits.stream_idle) == (7, 1.5, None)
 
 
 def message_of(name: str) -> Any:

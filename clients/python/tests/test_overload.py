@@ -55,6 +55,7 @@ def test_every_step_is_answered(small: str, client: kantor.Client, train: Callab
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork")  # jax's, where another test has imported it, and Python's own from 3.12 on
 def test_a_fork_ends_pauses(small: str) -> None:
     """No timer is left to a fork, and what had one is answered."""
     with kantor.Client(small, timeout=60) as client:

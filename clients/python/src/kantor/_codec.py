@@ -12,6 +12,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
+from google.protobuf import duration_pb2
 from google.protobuf.descriptor import FieldDescriptor
 
 from kantor._diagnostics import Diagnostic, Diagnostics
@@ -302,6 +303,8 @@ def _read_field(message: Any, field: _Field) -> Any:
             return None
         if isinstance(value, tensor_pb2.Tensor):
             return read_tensor(value)
+        if isinstance(value, duration_pb2.Duration):
+            return _seconds(value)
         return _read(_KINDS[descriptor.message_type.name], value)
     if descriptor.enum_type is not None:
         return next((word for word, number in _words(descriptor.enum_type).items() if number == value), None)
@@ -315,7 +318,7 @@ def evaluation(response: loss_service_pb2.EvaluateResponse) -> Evaluation:
         value=response.value,
         terms={term.name: _term_result(term) for term in response.terms},
         gradients=_gradients(response.gradients),
-        timing=Timing(_seconds(response.timing.decode), _seconds(response.timing.compute)),
+        timing=Timing(*map(_seconds, (response.timing.decode, response.timing.compute, response.timing.queue))),
         build=_read(Build, response.build),
     )
 

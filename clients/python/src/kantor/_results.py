@@ -231,10 +231,12 @@ class Timing:
     Attributes:
         decode: checking the request and turning it into numbers.
         compute: computing.
+        queue: waiting, in between, for the turn to be computed.
     """
 
     decode: float
     compute: float
+    queue: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -292,6 +294,13 @@ class Limits:
         terms: of one objective.
         window: batches in flight on one stream.
         problems: of one call: those of its batch, counted for every term.
+        memory_bytes: that one request may need to be computed; 0: there is no limit, or the server is too old to say.
+        queue: requests of one caller that wait for their turn, a stream's batches counted each; 0: the server is too
+            old to say.
+        running_small: requests computed at once that take 20 ms at most.
+        running_large: requests computed at once that take longer, beside those.
+        queue_wait: the longest that a request waits for its turn, in seconds. None: the server is too old to say.
+        stream_idle: how long a stream stays open that nothing happens on, in seconds. None: as above.
     """
 
     message_bytes: int
@@ -300,6 +309,12 @@ class Limits:
     terms: int
     window: int
     problems: int
+    memory_bytes: int = 0
+    queue: int = 0
+    running_small: int = 0
+    running_large: int = 0
+    queue_wait: float | None = None
+    stream_idle: float | None = None
 
 
 @dataclass(frozen=True)
