@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -106,14 +108,22 @@ func (w *watched) solve(e *losses.Evaluation, ctx context.Context) (*losses.Resu
 
 // However a caller gives up, at most ten milliseconds of work of each processor follow, in every family, and nothing is counted for it any more.
 func TestGivingUpStopsEveryFamily(t *testing.T) {
-	for family, req := range heavyOfEveryFamily() {
-		for _, way := range []string{"cancel", "deadline", "disconnect", "shutdown"} {
-			for _, unary := range []bool{true, false} {
-				t.Run(fmt.Sprintf("%s/%s/unary=%v", family, way, unary), func(t *testing.T) { giveUp(t, req, way, unary) })
+	families := heavyOfEveryFamily()
+	for i, family := range slices.Sorted(maps.Keys(families)) {
+		for j, way := range []string{"cancel", "deadline", "disconnect", "shutdown"} {
+			for k, unary := range []bool{true, false} {
+				// The race detector makes this ten times as long: there each family and way has one of the two calls.
+				if raced && (i+j+k)%2 != 0 {
+					continue
+				}
+				t.Run(fmt.Sprintf("%s/%s/unary=%v", family, way, unary), func(t *testing.T) { giveUp(t, families[family], way, unary) })
 			}
 		}
 	}
 }
+
+// raced: the race detector is on.
+var raced bool
 
 func giveUp(t *testing.T, req *kantorv1.EvaluateRequest, way string, unary bool) {
 	w := &watched{late: make(chan int64, 1), gaveUp: make(chan struct{})}

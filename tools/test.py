@@ -80,9 +80,10 @@ NOT_RUN = 75
 EXCUSES = {"govulncheck": "not run, because the database of vulnerabilities cannot be reached"}
 
 # Go tests by name. The mathematics runs twice: on the kernels that this CPU has, and on the plain loops that others
-# fall back to.
+# fall back to. Giving up is tested in every way without the race detector, which has half of the ways.
 GO_TESTS: dict[str, list[str]] = {
     "go test": ["-race", "./..."],
+    "go test giving up": ["-run=GivingUpStopsEveryFamily", "./server"],
     "go test purego": ["-tags=purego", "./losses/..."],
 }
 
