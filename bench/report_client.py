@@ -11,8 +11,8 @@ The energy distance with its gradient over a stream: `stream` is the call on arr
 autograd function that does nothing, forward and backward; `by hand` such a function around the call, the least that a
 loss can be; `kantor.torch.Loss` the call on tensors, forward and backward. One call of each in turn, in an order that
 changes; medians, and of what a call adds the median over the turns. What `nothing` adds is PyTorch's, and paid for
-every loss that is a function of Python's: autograd's code is in no cache after a wait for an answer. What is kantor's
-is the last column.
+every loss that is a function of Python's; after a wait, as for an answer, it is more than in a tight loop. What is
+kantor's is the last column.
 """
 
 _OVERLAP = """## A step that decodes meanwhile
