@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// memoryAllowed is how many bytes of memory this process may have: the least of what its control groups allow and of what the machine has. limited: a control
-// group sets it, and the kernel ends a process that takes more. The file system is the machine's, from the root; 0: it does not tell.
-func memoryAllowed(root fs.FS) (allowed int64, limited bool) {
+// memoryAllowed is how many bytes of memory this process may have: the least of what its control groups allow and of what the machine has. The file system is
+// the machine's, from the root; 0: it does not tell.
+func memoryAllowed(root fs.FS) int64 {
 	group, machine := groupMemory(root), machineMemory(root)
 	if group > 0 && (machine == 0 || group < machine) {
-		return group, true
+		return group
 	}
-	return machine, false
+	return machine
 }
 
 // groupMemory is the least limit of the control groups that the process is in, of version 1 or 2; 0: there is none.

@@ -110,8 +110,7 @@ func (c serveCommand) serverConfig() (server.Config, error) {
 	if err := c.check(); err != nil {
 		return config, err
 	}
-	allowed, _ := memoryAllowed(os.DirFS("/"))
-	c.admission.apply(&config, allowed)
+	c.admission.apply(&config, memoryAllowed(os.DirFS("/")))
 	if err := c.secure(&config); err != nil {
 		return config, err
 	}
